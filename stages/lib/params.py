@@ -1,0 +1,261 @@
+"""The experiment's params: params.yaml read into typed, strict dataclasses.
+
+    params = load()            # params.yaml of the repository (DVC_ROOT, else the working directory)
+    params.loss.kl             # 0.0
+
+What each key means is said once, in params.yaml. A key that no dataclass has, a missing key, a value of the wrong type
+and a value out of range are all `ParamsError`s that name the key and, for an unknown one, the nearest valid one.
+"""
+
+import difflib
+import math
+import os
+import types
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+
+class ParamsError(ValueError):
+    """params.yaml cannot be used as it is; the message names the key and the remedy."""
+
+
+DATA_VARIANTS = ("expert", "rewritten", "self", "no-guide")
+LOSSES = ("sft", "dft")
+
+
+def at_least(low: float, default: Any = MISSING) -> Any:
+    """A dataclass field whose value must be >= low."""
+    return field(default=default, metadata={"low": low})
+
+
+def within(low: float, high: float) -> Any:
+    """A dataclass field whose value must lie in [low, high]."""
+    return field(metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    name: str
+    revision: str | None
+    files: str
+    dtype: Literal["float32", "bfloat16", "auto"]
+    trust_remote_code: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    system: str | None
+    instruction: str
+    guided: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problems:
+    source: str
+    n: int = at_least(1)
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmarks:
+    source: str
+    n: int = at_least(1)
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How responses are drawn: shared by sample, resolve and evaluate."""
+
+    n: int = at_least(1)
+    temperature: float = within(0.0, 10.0)
+    top_p: float = within(1e-6, 1.0)
+    max_new_tokens: int = at_least(1)
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Decoding):
+    engine: Literal["auto", "transformers", "vllm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    markers: bool
+    timeout: float = within(0.1, 3600.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    data: list[str] = field(metadata={"choices": DATA_VARIANTS})
+    loss: list[str] = field(metadata={"choices": LOSSES})
+    seed: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    kl: float = within(0.0, 1e6)
+    kl_direction: Literal["forward", "reverse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    rank: int = at_least(0)
+    alpha: float = within(0.0, 1e6)
+    dropout: float = within(0.0, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    learning_rate: float = within(0.0, 10.0)
+    epochs: float = within(1e-6, 1e6)
+    batch_size: int = at_least(1)
+    max_length: int = at_least(2)
+    warmup_ratio: float = within(0.0, 1.0)
+    weight_decay: float = within(0.0, 10.0)
+    adam_beta1: float = within(0.0, 1.0)
+    adam_beta2: float = within(0.0, 1.0)
+    max_grad_norm: float = within(0.0, 1e9)
+    probe_n: int = at_least(1)
+    probe_every: int = at_least(1)
+    lora: Lora
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    resamples: int = at_least(100)
+    confidence: float = within(0.5, 0.999)
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    generation_batch: int = at_least(1)
+    score_batch: int = at_least(1)
+    train_batch: int = at_least(1)
+    threads: int = at_least(0)
+    workers: int = at_least(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    policy: Policy
+    prompt: Prompt
+    problems: Problems
+    benchmarks: Benchmarks
+    sample: Sample
+    verify: Verify
+    resolve: Decoding
+    merge: Merge
+    grid: Grid
+    loss: Loss
+    train: Train
+    evaluate: Decoding
+    report: Report
+    hardware: Hardware
+
+
+def root() -> Path:
+    """The repository's root: `DVC_ROOT` under DVC (queue workers too), else the working directory."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def load(path: str | Path | None = None) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: the file is absent or not YAML, or a key is unknown, missing, ill-typed or out of range.
+    """
+    path = Path(path) if path is not None else root() / "params.yaml"
+    try:
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run from the repository's root") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    try:
+        return from_dict(Params, raw)
+    except ParamsError as error:
+        raise ParamsError(f"{path}: {error}") from None
+
+
+def from_dict(cls: type, raw: Any, where: str = "") -> Any:
+    """Build the dataclass `cls` from a plain mapping, strictly; `where` is the dotted path so far."""
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{where or 'the file'} must be a mapping, not {_name(raw)}")
+    hints = get_type_hints(cls)
+    for key in raw:
+        if key not in hints:
+            raise ParamsError(f"unknown key {_join(where, key)}{_nearest(str(key), hints)}")
+    values = {}
+    for item in fields(cls):
+        name = _join(where, item.name)
+        if item.name in raw:
+            values[item.name] = _check(_convert(hints[item.name], raw[item.name], name), item.metadata, name)
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise ParamsError(f"missing key {name}")
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """`value` as `hint` says, or a ParamsError. Ints pass for floats; nothing else is coerced."""
+    origin = get_origin(hint)
+    if is_dataclass(hint):
+        return from_dict(hint, value, name)
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise ParamsError(f"{name} must be {_choice(get_args(hint))}, not {value!r}")
+        return value
+    if origin in (Union, types.UnionType):
+        return None if value is None else _convert(next(a for a in get_args(hint) if a is not type(None)), value, name)
+    if origin is list:
+        if not isinstance(value, list) or not value:
+            raise ParamsError(f"{name} must be a list of at least one value, not {value!r}")
+        if len(set(map(repr, value))) != len(value):
+            raise ParamsError(f"{name} names a value twice: {value!r}")
+        return [_convert(get_args(hint)[0], item, name) for item in value]
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        hint_text = " (write 1.0e-5, not 1e-5)" if hint is float and isinstance(value, str) else ""
+        raise ParamsError(f"{name} must be {hint.__name__}, not {_name(value)} {value!r}{hint_text}")
+    if hint is float and not math.isfinite(value):
+        raise ParamsError(f"{name} must be finite, not {value!r}")
+    return value
+
+
+def _check(value: Any, metadata: Any, name: str) -> Any:
+    low, high = metadata.get("low", -math.inf), metadata.get("high", math.inf)
+    if isinstance(value, int | float) and not low <= value <= high:
+        bound = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+        raise ParamsError(f"{name} must be {bound}, not {value}")
+    for item in value if "choices" in metadata else []:
+        if item not in metadata["choices"]:
+            raise ParamsError(f"{name} must be {_choice(metadata['choices'])}, not {item!r}")
+    return value
+
+
+def _nearest(key: str, valid: Any) -> str:
+    near = difflib.get_close_matches(key, list(valid), n=1, cutoff=0.0)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _choice(values: Any) -> str:
+    return "one of " + ", ".join(map(str, values))
+
+
+def _join(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+def _name(value: Any) -> str:
+    return "nothing" if value is None else type(value).__name__

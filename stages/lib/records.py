@@ -1,0 +1,217 @@
+"""The rows that flow between the stages, one dataclass a file kind, and the only code that reads or writes JSONL.
+
+    Problem        data/problems.jsonl, data/benchmarks/*.jsonl
+        {"id": "train-17", "problem": "4 - 3 + 8 =", "answer": "9", "solution": "Gains: ... \\boxed{9}"}
+    Rollout        data/samples.jsonl, data/resolved.jsonl          one row per response
+        {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", "token_ids": [...], "logprobs": [...]}
+    Judgement      data/verdicts/{expert,sample,resolve}.jsonl      one row per response, in the order of the responses
+        {"id": "train-17", "index": 0, "correct": true, "extracted": "9", "reason": "equal"}
+    TrainingRow    data/merged.jsonl, data/train/*.jsonl            one row per problem
+        {"id": "train-17", "source": "self", "index": 2, "problem": "...", "answer": "9", "response": "...", ...}
+    Evaluation     data/evaluations/*.jsonl                         one row per response of a policy to a benchmark
+        {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, "extracted": "9", "reason": "equal", ...}
+
+Keys keep their order and nothing depends on the clock, so the same rows are the same bytes. Files are replaced whole
+when complete (`write`), never half-written.
+"""
+
+import json
+import os
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+
+class RecordError(ValueError):
+    """A row cannot be used; the message names file, line and remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A problem with its reference answer; `solution` is the expert's demonstration (None on benchmarks without)."""
+
+    id: str
+    problem: str
+    answer: str
+    solution: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """One sampled response. `token_ids` are those sampled, the end token included; `logprobs` (natural log, one a
+    token) are the engine's, under the sampling prompt at temperature 1; finish is "stop" or "length"."""
+
+    id: str
+    index: int
+    response: str
+    finish: str
+    token_ids: list[int]
+    logprobs: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """The verdict on one response; reason: a value of `answers.Reason`, or "cut_off" for one at the length limit."""
+
+    id: str
+    index: int
+    correct: bool
+    extracted: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRow:
+    """One demonstration to train on. source: "self" | "resolved" | "expert"; index: which rollout (None for expert);
+    token_ids: as sampled, the end token included (None for expert text, which the trainer tokenizes)."""
+
+    id: str
+    source: str
+    index: int | None
+    problem: str
+    answer: str
+    response: str
+    token_ids: list[int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One response of one policy to one benchmark problem; `tokens` counts the end token."""
+
+    benchmark: str
+    id: str
+    index: int
+    correct: bool
+    extracted: str | None
+    reason: str
+    finish: str
+    tokens: int
+    response: str
+
+
+Row = TypeVar("Row")
+
+
+def read(cls: type[Row], path: str | Path) -> Iterator[Row]:
+    """Stream the rows of a JSONL file.
+
+    Raises:
+        RecordError: no such file, not UTF-8, or a line that is not JSON or not a `cls` row (blank lines too).
+    """
+    for number, line in _lines(Path(path)):
+        yield parse(cls, line, f"{path}, line {number}")
+
+
+def read_problems(path: str | Path, need_solution: bool = False) -> list[Problem]:
+    """All problems of a file: at least one, ids unique, no empty problem, answer or (if needed) solution.
+
+    Raises:
+        RecordError: naming file, line, and what to mend.
+    """
+    rows: dict[str, Problem] = {}
+    for number, row in enumerate(read(Problem, path), 1):
+        check_problem(row, f"{path}, line {number}", need_solution)
+        if row.id in rows:
+            raise RecordError(f"{path}, line {number}: id {row.id!r} was used before; ids must be unique")
+        rows[row.id] = row
+    if not rows:
+        raise RecordError(f"{path}: no problems; the file needs at least one row")
+    return list(rows.values())
+
+
+def check_problem(row: Problem, where: str, need_solution: bool) -> None:
+    """Raise RecordError where a field that must hold text is empty."""
+    names = ("id", "problem", "answer", *(("solution",) if need_solution else ()))
+    for name in names:
+        if not (getattr(row, name) or "").strip():
+            raise RecordError(f"{where}: field {name!r} is empty or missing; give it text or drop the row")
+
+
+def write(path: str | Path, rows: Iterable[Any]) -> int:
+    """Write dataclass rows as JSONL, atomically; returns how many."""
+    count = 0
+    with replacing(path) as file:
+        for row in rows:
+            file.write(dumps(row) + "\n")
+            count += 1
+    return count
+
+
+def dumps(row: Any) -> str:
+    """One row as one line of JSON, keys in the dataclass's order."""
+    return json.dumps(asdict(row), ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+
+
+class replacing:
+    """`with replacing(path) as file`: text that appears under `path` only when all of it was written."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.partial = self.path.with_name(self.path.name + f".{os.getpid()}.tmp")
+
+    def __enter__(self) -> Any:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.partial.open("w", encoding="utf-8", newline="\n")
+        return self.file
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self.partial.unlink() if kind else os.replace(self.partial, self.path)
+
+
+def parse(cls: type[Row], line: str, where: str) -> Row:
+    """One JSON line as a `cls` row, types checked; `where` opens the error's message."""
+    try:
+        raw = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(f"{where}: not JSON ({error}); each line must be one JSON object") from None
+    if not isinstance(raw, dict):
+        raise RecordError(f"{where}: not a JSON object but {type(raw).__name__}")
+    return from_dict(cls, raw, where)
+
+
+def from_dict(cls: type[Row], raw: dict[str, Any], where: str) -> Row:
+    """A plain mapping as a `cls` row, types checked; keys that `cls` lacks are refused."""
+    hints = _hints(cls)
+    unknown = sorted(set(raw) - set(hints))
+    if unknown:
+        raise RecordError(f"{where}: unknown field {unknown[0]!r}; {cls.__name__} has {', '.join(hints)}")
+    for item in fields(cls):
+        if item.name not in raw and item.default is MISSING:
+            raise RecordError(f"{where}: field {item.name!r} is missing")
+        if item.name in raw and not _fits(hints[item.name], raw[item.name]):
+            raise RecordError(f"{where}: field {item.name!r} has the wrong type: {str(raw[item.name])[:60]!r}")
+    return cls(**raw)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(option, value) for option in get_args(hint))
+    if get_origin(hint) is list:
+        inner = get_args(hint)[0]
+        return isinstance(value, list) and all(_fits(inner, item) for item in value)
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise RecordError(f"{path}, line {number}: not UTF-8 ({error.reason})") from None
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such file; `dvc repro` makes it") from None
