@@ -226,8 +226,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        hint_text = " (write 1.0e-5, not 1e-5)" if hint is float and isinstance(value, str) else ""
-        raise ParamsError(f"{name} must be {hint.__name__}, not {_name(value)} {value!r}{hint_text}")
+        raise ParamsError(f"{name} must be {hint.__name__}, not {_name(value)} {value!r}")
     if hint is float and not math.isfinite(value):
         raise ParamsError(f"{name} must be finite, not {value!r}")
     return value
