@@ -103,6 +103,7 @@ def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
         answer=problem.answer,
         response=rollout.response,
         token_ids=rollout.token_ids,
+        logprobs=rollout.logprobs,
     )
 
 

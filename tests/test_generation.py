@@ -60,6 +60,12 @@ def test_sampler_keeps_to_top_p_and_to_greedy() -> None:
     assert set(draw([3.0, 2.0, 1.0, 0.0], 100, temperature=0.0)) == {0}
 
 
+def test_logprobs_know_the_cut_of_top_p() -> None:
+    sampler = SeededSampler([np.array([0.1])], dataclasses.replace(DECODING, top_p=0.8))
+    sampler(torch.zeros(1, 1, dtype=torch.long), torch.tensor([[3.0, 2.0, 1.0, 0.0]]))
+    assert sampler.logprobs[0].item() == pytest.approx(-math.log(1 + math.exp(-1)))
+
+
 def test_streams_differ_by_seed_problem_and_index_only() -> None:
     same = uniforms(0, Request("a", 0, [1]), 5)
     assert np.array_equal(same, uniforms(0, Request("a", 0, [2, 3]), 5))
@@ -79,14 +85,17 @@ def test_rows_do_not_depend_on_their_batch(engine: TransformersEngine, params: P
     assert [(row.id, row.index) for row in together] == [(r.id, r.index) for r in requests]
 
 
-def test_logprobs_are_the_models(engine: TransformersEngine, params: Params, tiny_policy: Policy) -> None:
+def test_logprobs_are_those_of_the_distribution_drawn_from(
+    engine: TransformersEngine, params: Params, tiny_policy: Policy
+) -> None:
     model = load_model(tiny_policy)
     requests = some_requests(engine, params, count=3)
-    decoding = dataclasses.replace(DECODING, temperature=0.5, top_p=0.9)
+    decoding = dataclasses.replace(DECODING, temperature=0.5)
     for request, row in zip(requests, engine.generate(requests, decoding, seed=0), strict=True):
         ids = torch.tensor([request.prompt_ids + row.token_ids])
         with torch.no_grad():
-            logp = model(ids).logits[0, len(request.prompt_ids) - 1 : -1].log_softmax(-1)
+            logits = model(ids).logits[0, len(request.prompt_ids) - 1 : -1]
+        logp = logits.div(0.5).log_softmax(-1)
         expected = logp.gather(1, torch.tensor(row.token_ids)[:, None])[:, 0]
         assert torch.allclose(torch.tensor(row.logprobs), expected, atol=1e-4)
 

@@ -126,8 +126,8 @@ class SeededSampler(LogitsProcessor):
     """Draws each row's next token from its own stream of uniforms by inverting the cumulative distribution.
 
     Token = first v with CDF(v) > u, CDF that of softmax(logits / temperature) cut to top_p: exact sampling with one
-    uniform a token. Only the drawn token keeps a finite score, so greedy search takes it. `logprobs` collects
-    log softmax(logits) at the drawn tokens, a [batch] tensor a step: temperature and top_p are not in it.
+    uniform a token. Only the drawn token keeps a finite score, so greedy search takes it. `logprobs` collects the log
+    of the probability that each token was drawn with, a [batch] tensor a step: temperature and top_p are in it.
     """
 
     def __init__(self, streams: list[np.ndarray], decoding: Decoding):
@@ -137,23 +137,22 @@ class SeededSampler(LogitsProcessor):
         self.logprobs: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        drawn = self._draw(input_ids, scores)[:, None]
-        self.logprobs.append(scores.float().log_softmax(-1).gather(1, drawn)[:, 0].cpu())
+        logp = self._warped(input_ids, scores.float()).log_softmax(-1)  # [batch, vocabulary]
+        cdf = logp.exp().double().cumsum(-1)
+        u = self.streams[:, len(self.logprobs), None].to(cdf.device) * cdf[:, -1:]
+        drawn = torch.searchsorted(cdf, u, right=True).clamp_max(scores.shape[-1] - 1)
+        self.logprobs.append(logp.gather(1, drawn)[:, 0].cpu())
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
-    def _draw(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def _warped(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self.temperature == 0:
-            return scores.argmax(-1)
-        warm = scores.float() / self.temperature
-        if self.top_p:
-            warm = self.top_p(input_ids, warm)
-        cdf = warm.softmax(-1).double().cumsum(-1)  # [batch, vocabulary]
-        u = self.streams[:, len(self.logprobs), None].to(cdf.device) * cdf[:, -1:]
-        return torch.searchsorted(cdf, u, right=True)[:, 0].clamp_max(scores.shape[-1] - 1)
+            return torch.full_like(scores, -torch.inf).scatter_(1, scores.argmax(-1, keepdim=True), 0.0)
+        warm = scores / self.temperature
+        return self.top_p(input_ids, warm) if self.top_p else warm
 
 
 class VllmEngine:
-    """vLLM's offline engine; its logprobs are raw (temperature 1), as the other engine's."""
+    """vLLM's offline engine."""
 
     chunk = 8192
 
@@ -168,6 +167,7 @@ class VllmEngine:
             trust_remote_code=policy.trust_remote_code,
             enable_prefix_caching=True,
             generation_config="vllm",  # the stage's params decide, not defaults that come with the model
+            logprobs_mode="processed_logprobs",  # those of the distribution that is drawn from
             seed=0,
         )
         self.seeded = torch.cuda.is_available()  # the CPU build refuses per-request seeds: the engine's seed remains

@@ -46,7 +46,8 @@ class Problem:
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
     """One sampled response. `token_ids` are those sampled, the end token included; `logprobs` (natural log, one a
-    token) are the engine's, under the sampling prompt at temperature 1; finish is "stop" or "length"."""
+    token) are those of the distribution it was drawn from: the behaviour policy under the sampling prompt, temperature
+    and top_p included. finish: "stop", or "length" for a response that was cut off."""
 
     id: str
     index: int
@@ -85,7 +86,7 @@ class Merged:
 @dataclass(frozen=True, kw_only=True)
 class TrainingRow:
     """One demonstration to train on. source: "self" | "resolved" | "expert"; index: which rollout (None for expert);
-    token_ids: as sampled, the end token included (None for expert text, which the trainer tokenizes)."""
+    token_ids, logprobs: as in its rollout (None for expert text, which the trainer tokenizes)."""
 
     id: str
     source: str
@@ -94,6 +95,7 @@ class TrainingRow:
     answer: str
     response: str
     token_ids: list[int] | None
+    logprobs: list[float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
