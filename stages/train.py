@@ -12,7 +12,8 @@ import sys
 import time
 
 from stages.lib import params as settings
-from stages.lib.cli import StageError, run
+from stages.lib.cli import run
+from stages.lib.errors import StageError
 from stages.lib.params import Params
 from stages.lib.records import TrainingRow, read
 

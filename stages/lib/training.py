@@ -26,7 +26,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 
 from stages.lib import batches
 from stages.lib.batches import Example
-from stages.lib.cli import StageError
+from stages.lib.errors import StageError
 from stages.lib.losses import NEEDS_START, Batch, Head, Objective, Start, head_loss
 from stages.lib.params import Hardware, Lora, Loss, Train
 
