@@ -1,6 +1,6 @@
 """From training rows to the tensors of an optimizer step.
 
-    examples = [Example("train-17", "self", prompt=[5, 6, 7], response=[8, 9, 2])]
+    examples = [Example("train-17", prompt=[5, 6, 7], response=[8, 9, 2])]
     for step in steps(len(examples), epochs=3, batch_size=32, seed=0): ...   # row numbers, the same on every machine
     plan([90, 40, 41, 12], ranks=2, limit=8)                # which rank takes which rows in which micro-batch
     collate(examples)                                       # padded tensors
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from stages.lib import policy, prompts
+from stages.lib.errors import StageError
 from stages.lib.records import TrainingRow
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ class Example:
     """One tokenized demonstration; `behaviour`: recorded log-probabilities of the response, where the loss asks."""
 
     id: str
-    source: str
     prompt: list[int]
     response: list[int]  # the end token included
     behaviour: list[float] | None = None
@@ -43,14 +43,25 @@ class Example:
         return len(self.prompt) + len(self.response)
 
 
-def encode(rows: Sequence[TrainingRow], tokenizer: "PreTrainedTokenizerBase", prompt: "Prompt") -> list[Example]:
-    """Tokenize rows under the plain prompt."""
+def encode(
+    rows: Sequence[TrainingRow], tokenizer: "PreTrainedTokenizerBase", prompt: "Prompt", behaviour: bool = False
+) -> list[Example]:
+    """Tokenize rows under the plain prompt; with `behaviour` the recorded log-probabilities come along."""
     examples = []
     for row in rows:
         ids = prompts.encode(tokenizer, prompts.plain(row.problem, prompt))
         response = policy.response_ids(tokenizer, row.response, row.token_ids)
-        examples.append(Example(row.id, row.source, ids, response))
+        examples.append(Example(row.id, ids, response, recorded(row, len(response)) if behaviour else None))
     return examples
+
+
+def recorded(row: TrainingRow, tokens: int) -> list[float]:
+    """log b_t of every response token: as sampled, or 0 (b_t = 1) for the expert's, whose density nobody knows."""
+    if row.source == "expert":
+        return [0.0] * tokens
+    if row.logprobs is None or len(row.logprobs) != tokens:
+        raise StageError(f"training row {row.id!r} ({row.source}) lacks the log-probabilities of its {tokens} tokens")
+    return row.logprobs
 
 
 def steps(rows: int, epochs: float, batch_size: int, seed: int) -> list[list[int]]:
@@ -74,7 +85,9 @@ def plan(lengths: Sequence[int], ranks: int, limit: int) -> list[list[list[int]]
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     rounds = [order[at : at + ranks] for at in range(0, len(order), ranks)]  # one row for each rank
     groups = list(_cut([[lengths[row] for row in dealt] for dealt in rounds], limit))
-    return [[[dealt[rank] for dealt in rounds[group] if rank < len(dealt)] for group in groups] for rank in range(ranks)]
+    return [
+        [[dealt[rank] for dealt in rounds[group] if rank < len(dealt)] for group in groups] for rank in range(ranks)
+    ]
 
 
 def _cut(rounds: list[list[int]], limit: int) -> Iterator[slice]:

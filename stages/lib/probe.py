@@ -1,7 +1,7 @@
 """The probe: fixed problems whose expert and rewritten responses are scored along training.
 
 One row per step and response kind ("expert", "rewritten"), per-token statistics over all response tokens:
-{"data": "rewritten", "loss": "dft", "seed": 0, "step": 12, "tokens": 20480, "probe": "expert", "weighted_loss": 0.02, ...}
+{"data": "rewritten", "loss": "dft", "seed": 0, "step": 12, "tokens": 20480, "probe": "expert", "nll": 1.2, ...}
 """
 
 import os
@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from stages.lib import batches
 from stages.lib.batches import Example
 from stages.lib.losses import Head, Objective, Start
-from stages.lib.training import head
+from stages.lib.records import replacing
+from stages.lib.training import Work, head
 
 COLUMNS = (
     *("data", "loss", "seed", "step", "tokens", "probe", "weighted_loss", "nll", "entropy", "kl", "weight_var", "ess"),
@@ -27,11 +30,11 @@ COLUMNS = (
 )
 
 
-def choose(kinds: dict[str, list[Example]], n: int, seed: int = 0) -> dict[str, list[Example]]:
-    """The same n problems of every kind: the first of a seeded order of those that all kinds have."""
-    by_id = {kind: {example.id: example for example in examples} for kind, examples in kinds.items()}
+def choose(examples: dict[str, list[Example]], n: int) -> dict[str, list[Example]]:
+    """The expert's and the rewritten responses to the same n problems, the same ones for every cell."""
+    by_id = {kind: {example.id: example for example in examples[kind]} for kind in ("expert", "rewritten")}
     shared = sorted(set.intersection(*(set(found) for found in by_id.values())))
-    random.Random(seed).shuffle(shared)
+    random.Random(0).shuffle(shared)
     return {kind: [found[id] for id in shared[:n]] for kind, found in by_id.items()}
 
 
@@ -75,7 +78,11 @@ class Probe:
         rows = []
         for kind in self.batches:
             parts = list(self._run(model, kind, objective))
-            values = {key: torch.cat([part[key] for part in parts]).double().cpu().numpy() for key in parts[0] if key != "loss"}
+            values = {
+                key: torch.cat([part[key] for part in parts]).double().cpu().numpy()
+                for key in parts[0]
+                if key != "loss"
+            }
             rows.append({"probe": kind, **summary(values, self.last[kind], objective)})
         return rows
 
@@ -121,12 +128,12 @@ def ess_share(weights: np.ndarray) -> float:
 
 def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """The rows as CSV, with enough digits to be exact in float32."""
-    from stages.lib.records import replacing
-
     with replacing(path) as file:
         file.write(",".join(COLUMNS) + "\n")
         for row in rows:
-            file.write(",".join(f"{row[key]:.9g}" if isinstance(row[key], float) else str(row[key]) for key in COLUMNS) + "\n")
+            file.write(
+                ",".join(f"{row[key]:.9g}" if isinstance(row[key], float) else str(row[key]) for key in COLUMNS) + "\n"
+            )
 
 
 def _full(weight: Tensor) -> Tensor:
@@ -144,3 +151,39 @@ def _save(tensors: dict[str, Tensor], path: Path) -> None:
     partial = path.with_suffix(".tmp")
     save_file(tensors, partial)
     os.replace(partial, path)
+
+
+class Watch(TrainerCallback):
+    """Scores the probe every so many steps and shows the essentials on a progress bar.
+
+    Its rows live in the Trainer's state, so checkpoints carry them.
+    """
+
+    def __init__(self, probe: Probe, work: Work, every: int, name: str):
+        self.probe, self.work, self.every, self.name = probe, work, every, name
+        self.tokens = work.tokens()
+
+    def rows(self, state: TrainerState) -> list[dict[str, Any]]:
+        return [row for row in state.log_history if "probe" in row]
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, model: Any, **_: Any) -> None:
+        hidden = not state.is_world_process_zero
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=f"train {self.name}", disable=hidden)
+        self.probe.begin(model, Path(args.output_dir) / "start.safetensors")
+        if state.global_step == 0:
+            self.score(state, model)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, model: Any, **_: Any) -> None:
+        self.bar.update()
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self.score(state, model)
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.bar.close()
+
+    def score(self, state: TrainerState, model: Any) -> None:
+        rows = self.probe.score(model, self.work.objective(detail=True))
+        position = {"step": state.global_step, "tokens": self.tokens[state.global_step]}
+        state.log_history += [{**position, **row} for row in rows]
+        last = rows[-1]
+        self.bar.set_postfix({key: f"{last[key]:.3g}" for key in ("nll", "kl", "ess", "eos_prob")})

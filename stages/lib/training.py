@@ -11,8 +11,8 @@ whatever the hardware.
 
 import copy
 import math
+import os
 import shutil
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from stages.lib import batches
 from stages.lib.batches import Example
 from stages.lib.errors import StageError
 from stages.lib.losses import NEEDS_START, Batch, Head, Objective, Start, head_loss
-from stages.lib.params import Hardware, Lora, Loss, Train
+from stages.lib.params import Hardware, Lora, Loss, Params, Train
 
 COMPLETE = "complete"  # a file in every checkpoint that was written to its end
 
@@ -67,7 +74,11 @@ def prepare(model: PreTrainedModel, lora: Lora) -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)
 
@@ -110,7 +121,9 @@ def check_head(model: PreTrainedModel) -> None:
     hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
     if not torch.allclose(head(model).log_probs(hidden), logits.log_softmax(-1), atol=1e-4):
         name = type(model).__name__
-        raise StageError(f"{name} changes its logits after the output layer; training supports a plain linear head only")
+        raise StageError(
+            f"{name} changes its logits after the output layer; training supports a plain linear head only"
+        )
 
 
 class Reference:
@@ -131,17 +144,20 @@ class Reference:
 class Finetuner(Trainer):
     """A Trainer whose batches are whole optimizer steps."""
 
-    def __init__(self, model: nn.Module, work: Work, args: TrainingArguments, limit: int, watch: Sequence[TrainerCallback] = ()):
+    def __init__(self, model: nn.Module, work: Work, args: TrainingArguments, limit: int, *watch: TrainerCallback):
         self.work = work
         self.limit = limit  # responses per device and micro-batch
         super().__init__(model=model, args=args, train_dataset=work.steps, callbacks=list(watch))
+        self.remove_callback(PrinterCallback)
         self.reference = Reference(model) if work.needs_start else None
         if self.reference and not self.reference.adapted:
             self.reference.model = self.accelerator.prepare_model(self.reference.model, evaluation_mode=True)
 
     def get_train_dataloader(self) -> DataLoader:
         """Steps in their given order; each process takes its own share of every step."""
-        return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: self.collate(items[0]))
+        return DataLoader(
+            self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: self.collate(items[0])
+        )
 
     def collate(self, rows: list[int]) -> dict[str, Any]:
         examples = [self.work.examples[row] for row in rows]
@@ -186,7 +202,9 @@ class Finetuner(Trainer):
         weights = torch.zeros((), device=self.args.device)
         for micro in inputs["micro"]:
             start = self.reference(micro) if self.reference else None
-            weights += model(**micro, objective=self.work.objective(), start=start).get("weight", weights.new_zeros(1)).sum()
+            weights += (
+                model(**micro, objective=self.work.objective(), start=start).get("weight", weights.new_zeros(1)).sum()
+            )
         return max(float(self.accelerator.reduce(weights)), torch.finfo(torch.float32).tiny)
 
     def no_sync(self, model: nn.Module, last: bool) -> AbstractContextManager:
@@ -197,8 +215,14 @@ class Finetuner(Trainer):
         norm = float(super()._get_grad_norm(model, grad_norm))
         if not math.isfinite(norm):
             ids = ", ".join(self.step_ids)
-            raise StageError(f"step {self.state.global_step + 1}: the gradient is not finite ({norm}); its batch: {ids}")
+            raise StageError(
+                f"step {self.state.global_step + 1}: the gradient is not finite ({norm}); its batch: {ids}"
+            )
         return norm
+
+    def clean(self) -> None:
+        """Drop the restart points of a finished run."""
+        shutil.rmtree(self.args.output_dir, ignore_errors=True)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0
@@ -248,6 +272,25 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
     return args
 
 
-def clean(folder: Path) -> None:
-    """Drop the restart points of a finished run."""
+def set_threads(threads: int) -> None:
+    """Torch's threads: as asked for, else this process's share of the cores.
+
+    Never by load: sums come out differently with another number of threads, and the same run should give the same bits.
+    """
+    share = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    torch.set_num_threads(threads or share)
+
+
+def save(tuner: Finetuner, tokenizer: PreTrainedTokenizerBase, params: Params, folder: Path) -> None:
+    """Write the policy as a Hugging Face folder, whole or not at all."""
+    state = tuner.accelerator.get_state_dict(tuner.model_wrapped)  # gathers sharded weights
+    if not tuner.is_world_process_zero():
+        return
+    model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
+    del model.config.use_cache  # the Trainer switches it off in the model it trains
+    partial = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial, state_dict=state)
+    tokenizer.save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
