@@ -1,6 +1,6 @@
 """Score every training response under the initial policy: log p and entropy per token.
 
-    python -m stages.score      # data/train/*.jsonl, data/merged.jsonl, data/problems.jsonl -> data/scores.parquet
+    python -m stages.score      # data/train/{expert,rewritten}.jsonl, data/problems.jsonl -> data/scores.parquet
 
 Every response is scored under the plain prompt, exactly as training will see it (same prompt, same tokens, same end
 token). A response that the policy itself wrote also gets its behaviour density: the log-probability under the prompt
@@ -21,14 +21,14 @@ from tqdm import tqdm
 
 from stages.lib import prompts
 from stages.lib.cli import run
-from stages.lib.journal import fingerprint
+from stages.lib.journal import identity
 from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
 from stages.lib.policy import load_model, load_tokenizer, response_ids
 from stages.lib.records import Problem, RecordError, TrainingRow, read, read_problems
 from stages.lib.scores import ResponseScores, join, write_part
 
-INPUTS = ("data/train/expert.jsonl", "data/train/rewritten.jsonl", "data/merged.jsonl")
+INPUTS = ("data/train/expert.jsonl", "data/train/rewritten.jsonl")  # the other training sets are parts of these
 WINDOW = 1024  # responses: what is sorted by length together, what is held in memory, what a kill loses at most
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     total = sum(1 for _ in rows(problems))
     tokenizer, model = load_tokenizer(params.policy), load_model(params.policy)
     scorer, context = Scorer(model), getattr(model.config, "max_position_embeddings", 2**31)
-    folder, parts, scored = root() / ".scratch" / f"score-{identity(params)}", [], 0
+    folder, parts, scored = root() / ".scratch" / f"score-{identity('score')}", [], 0
     source = rows(problems)
     with tqdm(total=total, desc="score", unit=" responses") as bar:
         while window := list(itertools.islice(source, WINDOW)):
@@ -76,14 +76,6 @@ def rows(problems: dict[str, Problem]) -> Iterator[TrainingRow]:
             if (row.id, row.source) not in seen:
                 seen.add((row.id, row.source))
                 yield row
-
-
-def identity(params: Params) -> str:
-    """Of everything that a score depends on: parts made from anything else are never picked up."""
-    weights = [path for path in (root() / params.policy.files,) if path.is_file()]
-    files = [root() / name for name in (*INPUTS, "data/problems.jsonl")]
-    temperatures = [params.sample.temperature, params.resolve.temperature]
-    return fingerprint(params.policy, params.prompt, temperatures, files=[*files, *weights])
 
 
 def make_job(row: TrainingRow, problems: dict[str, Problem], tokenizer: object, params: Params) -> Job:

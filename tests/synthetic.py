@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from ruamel.yaml import YAML
 
-from stages.lib.records import Evaluation, Judgement, Problem, TrainingRow, write
+from stages.lib.records import Evaluation, Judgement, Merged, Problem, TrainingRow, write
 from stages.lib.scores import ResponseScores, join, write_part
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def experiment(folder: Path, problems: int = 60, test_problems: int = 25, seeds:
     write(data / "train/expert.jsonl", [training_row(row, "expert") for row in rows])
     merged = [training_row(row, source) for row, source in zip(rows, sources, strict=True)]
     write(data / "train/rewritten.jsonl", merged)
-    write(data / "merged.jsonl", merged)
+    write(data / "merged.jsonl", [outcome(row) for row in merged])
     verdicts(data / "verdicts", rows, sources)
     token_scores(data, rows, sources, rng)
     for name in BENCHMARKS:
@@ -63,6 +63,14 @@ def training_row(row: Problem, source: str) -> TrainingRow:
     return TrainingRow(
         id=row.id, source=source, index=index, problem=row.problem, answer="3", response=response, token_ids=None
     )
+
+
+def outcome(row: TrainingRow) -> Merged:
+    solved, guided = row.source == "self", row.source == "resolved"
+    return Merged(
+        id=row.id, source=row.source, index=row.index, samples=4, samples_correct=4 * solved,
+        resolved=1 - solved, resolved_correct=int(guided), expert_correct=True,
+    )  # fmt: skip
 
 
 def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:

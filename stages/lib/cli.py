@@ -9,12 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from stages.lib.params import ParamsError
-from stages.lib.records import RecordError
-
-
-class StageError(RuntimeError):
-    """A stage cannot go on for a reason its user can mend; the message says which and how."""
+from stages.lib.errors import StageError
 
 
 def run(main: Callable[[], None]) -> None:
@@ -27,15 +22,8 @@ def run(main: Callable[[], None]) -> None:
         main()
     except KeyboardInterrupt:
         _stop("interrupted; the same command goes on from what is in .scratch/", 128 + signal.SIGINT)
-    except Exception as error:
-        if not isinstance(error, _known()):
-            raise
+    except StageError as error:
         _stop(" ".join(str(error).split()), 1)
-
-
-def _known() -> tuple[type[Exception], ...]:
-    policy = sys.modules.get("stages.lib.policy")  # not imported for its own sake: it takes torch along
-    return (ParamsError, RecordError, StageError, *((policy.PolicyError,) if policy else ()))
 
 
 def _terminate(*_: object) -> NoReturn:

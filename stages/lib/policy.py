@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from stages.lib.errors import StageError
 from stages.lib.params import Policy
 
 
-class PolicyError(RuntimeError):
+class PolicyError(StageError):
     """The policy cannot be loaded or used; the message says what to do."""
 
 

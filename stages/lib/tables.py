@@ -15,7 +15,7 @@ import pandas as pd
 from stages.lib import gap
 from stages.lib.arms import BASE, Answers, Arm, arms, majority, pass_at
 from stages.lib.params import Params
-from stages.lib.records import Judgement, RecordError, TrainingRow, read, replacing
+from stages.lib.records import Judgement, Merged, RecordError, read, replacing
 from stages.lib.statistics import Draws, Estimate, crossed, holm, paired
 
 AVERAGE = "average"
@@ -151,7 +151,7 @@ def composition(folder: Path, responses: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
 def chosen_sources(folder: Path) -> dict[str, str]:
     """Problem id -> source of its row in the merged set."""
-    chosen = {row.id: row.source for row in read(TrainingRow, folder / "merged.jsonl")}
+    chosen = {row.id: row.source for row in read(Merged, folder / "merged.jsonl")}
     if not chosen:
         raise RecordError(f"{folder / 'merged.jsonl'}: no rows; run `dvc repro`")
     return chosen

@@ -1,0 +1,121 @@
+"""Choose one response per problem: a correct sample, else a correct re-solved one, else the expert's demonstration.
+
+    python -m stages.fallback_merge
+    data/merged.jsonl            {"id": "train-17", "source": "self", "index": 2, "samples": 4, ...}
+    data/train/expert.jsonl      the demonstrations as they came
+    data/train/rewritten.jsonl   the method's training set
+    data/train/self.jsonl        ablation: only problems that a sample solved
+    data/train/no-guide.jsonl    ablation: a correct sample, else the expert's
+
+Among several correct responses one is chosen at random, by a generator seeded per problem, so that adding problems
+changes no other choice. Demonstrations that fail verification are counted and kept: all sets hold the same problems.
+"""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+from stages.lib.cli import run
+from stages.lib.params import load, root
+from stages.lib.records import Judgement, Merged, Problem, Rollout, TrainingRow, read, read_problems, replacing, write
+
+
+def main() -> None:
+    params, data = load(), root() / "data"
+    problems = read_problems(data / "problems.jsonl", need_solution=True)
+    merged = merge(problems, data / "verdicts", params.merge.seed)
+    expert = {problem.id: expert_row(problem) for problem in problems}
+    own = chosen_rows(problems, merged, data)
+    rewritten = {**expert, **own}
+    samples = {id_: row for id_, row in own.items() if row.source == "self"}
+    write(data / "merged.jsonl", merged)
+    for name, rows in {
+        "expert": expert,
+        "rewritten": rewritten,
+        "self": samples,
+        "no-guide": {**expert, **samples},
+    }.items():
+        write(data / "train" / f"{name}.jsonl", rows.values())
+    write_counts(merged, data / "counts" / "merge.json")
+
+
+def merge(problems: list[Problem], verdicts: Path, seed: int) -> list[Merged]:
+    """One row per problem: where its response comes from, and how many were right on the way."""
+    samples, resolved, expert = (by_problem(verdicts / f"{name}.jsonl") for name in ("sample", "resolve", "expert"))
+    return [choose(p.id, samples.get(p.id, []), resolved.get(p.id, []), expert[p.id][0], seed) for p in problems]
+
+
+def choose(id_: str, samples: list[Judgement], resolved: list[Judgement], expert: Judgement, seed: int) -> Merged:
+    """The source and index of the response that is kept for one problem."""
+    correct = {
+        name: [row.index for row in rows if row.correct] for name, rows in (("self", samples), ("resolved", resolved))
+    }
+    source = next((name for name, found in correct.items() if found), "expert")
+    return Merged(
+        id=id_,
+        source=source,
+        index=random.Random(f"{seed}:{id_}").choice(correct[source]) if source != "expert" else None,
+        samples=len(samples),
+        samples_correct=len(correct["self"]),
+        resolved=len(resolved),
+        resolved_correct=len(correct["resolved"]),
+        expert_correct=expert.correct,
+    )
+
+
+def by_problem(path: Path) -> dict[str, list[Judgement]]:
+    rows: dict[str, list[Judgement]] = {}
+    for row in read(Judgement, path):
+        rows.setdefault(row.id, []).append(row)
+    return rows
+
+
+def expert_row(problem: Problem) -> TrainingRow:
+    return TrainingRow(
+        id=problem.id,
+        source="expert",
+        index=None,
+        problem=problem.problem,
+        answer=problem.answer,
+        response=problem.solution or "",
+        token_ids=None,
+    )
+
+
+def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path) -> dict[str, TrainingRow]:
+    """The policy's own chosen responses by problem id, in the problems' order; the rollouts stream by."""
+    chosen = {(row.source, row.id, row.index) for row in merged if row.source != "expert"}
+    found: dict[str, tuple[str, Rollout]] = {}
+    for source, file in (("self", "samples.jsonl"), ("resolved", "resolved.jsonl")):
+        for row in read(Rollout, data / file):
+            if (source, row.id, row.index) in chosen:
+                found[row.id] = (source, row)
+    return {problem.id: own_row(problem, *found[problem.id]) for problem in problems if problem.id in found}
+
+
+def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
+    return TrainingRow(
+        id=problem.id,
+        source=source,
+        index=rollout.index,
+        problem=problem.problem,
+        answer=problem.answer,
+        response=rollout.response,
+        token_ids=rollout.token_ids,
+        logprobs=rollout.logprobs,
+    )
+
+
+def write_counts(merged: list[Merged], path: Path) -> None:
+    """Count the sources and say so."""
+    sources = Counter(row.source for row in merged)
+    failed = sum(not row.expert_correct for row in merged)
+    with replacing(path) as file:
+        json.dump({**{name: sources[name] for name in ("self", "resolved", "expert")}, "expert_failed": failed}, file)
+    words = ", ".join(f"{sources[name]} {name}" for name in ("self", "resolved", "expert"))
+    print(f"fallback-merge: {len(merged)} problems: {words}; {failed} demonstrations fail verification")
+
+
+if __name__ == "__main__":
+    run(main)
