@@ -30,6 +30,7 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.utils import logging
 
 from stages.lib import batches
 from stages.lib.batches import Example
@@ -66,6 +67,7 @@ class Work:
 
 def prepare(model: PreTrainedModel, lora: Lora) -> nn.Module:
     """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
+    logging.disable_progress_bar()  # one bar is enough
     model = model.float()
     check_head(model)
     model.forward = MethodType(forward, model)
@@ -287,7 +289,7 @@ def save(tuner: Finetuner, tokenizer: PreTrainedTokenizerBase, params: Params, f
     if not tuner.is_world_process_zero():
         return
     model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
-    del model.config.use_cache  # the Trainer switches it off in the model it trains
+    model.config.use_cache = True  # the Trainer switches it off
     partial = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial, state_dict=state)
