@@ -1,7 +1,7 @@
-# `make repro` runs the experiment, `make test` the tests; both set up .venv first. Needs Python 3.11, git, a package index.
+# `make repro` runs the experiment, `make test` the tests; both set up .venv first. Needs Python 3.11 and a package index.
 PYTHON ?= python3.11
-VENV := .venv
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+VENV ?= $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
 
 .PHONY: repro test lint
 repro: $(VENV)/ready

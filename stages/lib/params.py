@@ -146,6 +146,10 @@ class Report:
     resamples: int = at_least(100)
     confidence: float = within(0.5, 0.999)
     seed: int
+    clip_low: float = within(0.0, 1.0)
+    clip_high: float = within(1.0, 1e6)
+    length_bins: int = at_least(1)
+    examples: int = at_least(0)
 
 
 @dataclass(frozen=True, kw_only=True)
