@@ -38,13 +38,15 @@ def main() -> None:
     work = Work(fitting[data], plan, loss, params.loss)
     folder = root() / ".scratch" / f"train-{name}-{identity('train', item={'data': data, 'loss': loss, 'seed': seed})}"
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
-    model = prepare(load_model(params.policy), params.train.lora)
+    model = load_model(params.policy)
+    dtype = model.dtype  # to save in; training is in float32
+    model = prepare(model, params.train.lora)
     probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
     tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
-    save(tuner, load_tokenizer(params.policy), params, root() / "models" / "cells" / name)
+    save(tuner, params, dtype, root() / "models" / "cells" / name)
     if tuner.is_world_process_zero():
         rows = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
         write(rows, root() / "data" / "training" / f"{name}.csv")
