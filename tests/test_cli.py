@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from stages.lib.cli import StageError, run
+from stages.lib.cli import run
+from stages.lib.errors import StageError
 from stages.lib.params import ParamsError
 
 

@@ -44,11 +44,12 @@ def test_deps_are_the_code_that_the_stage_imports(name: str) -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_params_are_the_sections_that_the_stage_reads(name: str) -> None:
-    """A section counts as read where the stage's script mentions `params.<section>`; machine settings are no params."""
-    source = script(name).read_text()
+    """A section counts as read where the script, or code that it imports, has `params.<section>`; machine settings are
+    no params."""
     reads = {
         node.attr
-        for node in ast.walk(ast.parse(source))
+        for path in imports(script(name), {script(name)})
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     } - {"hardware"}
     assert reads == {param.split(".")[0] for param in body(name).get("params", [])}

@@ -102,9 +102,19 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Clip:
+    low: float = within(0.0, 1e6)
+    high: float = within(0.0, 1e6)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Loss:
     kl: float = within(0.0, 1e6)
     kl_direction: Literal["forward", "reverse"]
+    weight_normalisation: Literal["none", "mean-one"]
+    clip: Clip
+    eaft_alpha: float = within(0.0, 100.0)
+    idft_beta: float = within(1e-6, 1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +122,7 @@ class Lora:
     rank: int = at_least(0)
     alpha: float = within(0.0, 1e6)
     dropout: float = within(0.0, 0.99)
+    save: Literal["merged", "adapter"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +157,8 @@ class Hardware:
     generation_batch: int = at_least(1)
     score_batch: int = at_least(1)
     train_batch: int = at_least(1)
+    gradient_checkpointing: bool
+    checkpoint_every: int = at_least(1)
     threads: int = at_least(0)
     workers: int = at_least(0)
 

@@ -1,0 +1,85 @@
+"""Fine-tune the policy: one cell of the grid, a data set x a loss x a seed.
+
+python -m stages.train rewritten dft 0
+accelerate launch --config_file presets/accelerate/ddp.yaml -m stages.train rewritten dft 0
+
+models/cells/rewritten-dft-0/            the policy, as a Hugging Face folder
+data/training/rewritten-dft-0.csv        what the probe saw along training: one row per step and probe
+Killed and started again it goes on from its last checkpoint in .scratch/.
+"""
+
+import sys
+import time
+
+from stages.lib.batches import Example, encode, steps
+from stages.lib.cli import run
+from stages.lib.errors import StageError
+from stages.lib.journal import identity
+from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS
+from stages.lib.params import Params, ParamsError, load, root
+from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.probe import Probe, Watch, choose, write
+from stages.lib.records import TrainingRow, read
+from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, prepare, save, set_threads
+
+
+def main() -> None:
+    started = time.monotonic()
+    params = load()
+    data, loss, seed = cell(sys.argv[1:], params)
+    name = f"{data}-{loss}-{seed}"
+    kinds = {kind: examples(kind, loss, params) for kind in dict.fromkeys((data, "expert", "rewritten"))}
+    fitting = {kind: [row for row in rows if len(row) <= params.train.max_length] for kind, rows in kinds.items()}
+    if not fitting[data]:
+        raise StageError(f"data/train/{data}.jsonl: no row fits into train.max_length {params.train.max_length}")
+
+    set_threads(params.hardware.threads)
+    plan = steps(len(fitting[data]), params.train.epochs, params.train.batch_size, seed)
+    work = Work(fitting[data], plan, loss, params.loss)
+    folder = root() / ".scratch" / f"train-{name}-{identity('train', item={'data': data, 'loss': loss, 'seed': seed})}"
+    args = arguments(params.train, params.hardware, len(plan), seed, folder)
+    model = prepare(load_model(params.policy), params.train.lora)
+    probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
+    watch = Watch(probe, work, params.train.probe_every, name)
+    tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
+    tuner.train(resume_from_checkpoint=last_checkpoint(folder))
+
+    save(tuner, load_tokenizer(params.policy), params, root() / "models" / "cells" / name)
+    if tuner.is_world_process_zero():
+        rows = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
+        write(rows, root() / "data" / "training" / f"{name}.csv")
+        tuner.clean()
+        print(closing(name, work, rows, time.monotonic() - started, len(kinds[data]) - len(fitting[data])))
+
+
+def cell(words: list[str], params: Params) -> tuple[str, str, int]:
+    """Data set, loss and seed of the command line, checked against each other and the params."""
+    if len(words) != 3 or not words[2].isdecimal():
+        raise ParamsError(f"train takes data, loss and seed (rewritten dft 0), not {' '.join(words)!r}")
+    if words[1] not in WEIGHTS:
+        raise ParamsError(f"loss {words[1]!r} is unknown; there are {', '.join(WEIGHTS)}")
+    if params.loss.clip.low > params.loss.clip.high:
+        raise ParamsError(f"loss.clip.low {params.loss.clip.low} is above loss.clip.high {params.loss.clip.high}")
+    return words[0], words[1], int(words[2])
+
+
+def examples(kind: str, loss: str, params: Params) -> list[Example]:
+    path = root() / "data" / "train" / f"{kind}.jsonl"
+    rows = list(read(TrainingRow, path))
+    if not rows:
+        raise StageError(f"{path}: no rows to train on")
+    return encode(rows, load_tokenizer(params.policy), params.prompt, behaviour=loss in NEEDS_BEHAVIOUR)
+
+
+def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:
+    kind = "expert" if name.startswith("expert") else "rewritten"
+    nll = [row["nll"] for row in rows if row["probe"] == kind]
+    return (
+        f"train {name}: {len(work.steps)} steps over {len(work.examples)} responses "
+        f"({work.tokens()[-1] / 1000:.0f}k tokens) in {seconds:.0f} s; NLL {nll[0]:.2f} -> {nll[-1]:.2f}, "
+        f"{left_out} rows left out"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
