@@ -43,15 +43,14 @@ STYLE = {
 def save(figure: Figure, folder: Path, name: str) -> None:
     """folder/name.svg and folder/name.png, without dates or versions inside."""
     folder.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(STYLE):
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     plt.close(figure)
 
 
 def panels(rows: int, columns: int, width: float = 3.4, height: float = 2.7) -> tuple[Figure, np.ndarray]:
-    with plt.rc_context(STYLE):
-        return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    plt.rcParams.update(STYLE)
+    return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
 
 
 def colour(name: str, known: dict[str, str], names: Sequence[str]) -> str:
@@ -104,7 +103,7 @@ def differences(pairs: pd.DataFrame, means: pd.DataFrame) -> Figure:
         right.errorbar(row["value"], at, xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
                        color=DATA[row["source"]], marker=MARKERS[i], markersize=4, capsize=2)  # fmt: skip
     right.axvline(0, color=GREY, linewidth=0.8)
-    left.set(xlabel="expert's response: mean log p per token", ylabel="rewritten response: mean log p per token")
+    left.set(xlabel="expert: mean log p (nats per token)", ylabel="rewritten: mean log p")
     right.set(xlabel="difference in mean log p, rewritten − expert", ylabel="problems")
     left.legend(title="rewritten by", fontsize=8, markerscale=1.5)
     return figure

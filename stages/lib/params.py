@@ -148,7 +148,7 @@ class Report:
     seed: int
     clip_low: float = within(0.0, 1.0)
     clip_high: float = within(1.0, 1e6)
-    length_bins: int = at_least(1)
+    bins: int = at_least(1)
     examples: int = at_least(0)
 
 

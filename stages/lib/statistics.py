@@ -7,7 +7,7 @@ The unit is the problem, never the token or the response: responses to one probl
 seeds are a second, crossed level: every seed meets every problem.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,10 +41,17 @@ class Draws:
     def tails(self) -> Array:
         return np.array([(1 - self.confidence) / 2, (1 + self.confidence) / 2])
 
-    def counts(self, n: int, label: int = 0, size: int | None = None) -> Array:
-        """How often each of n units is drawn in each resample of `size` (default n) draws: [resamples, n]."""
-        rng = np.random.default_rng([self.seed, label, n])
-        return rng.multinomial(size or n, np.full(n, 1 / n), size=self.resamples).astype(np.float64)
+    def counts(self, n: int, label: int = 0, resamples: int | None = None) -> Array:
+        """How often each of n units is drawn in each resample, [R, n]."""
+        return np.concatenate(list(self.chunks(n, label, resamples)))
+
+    def chunks(self, n: int, label: int = 0, resamples: int | None = None) -> Iterator[Array]:
+        """The same counts, some resamples at a time."""
+        rng, left = np.random.default_rng([self.seed, label, n]), resamples or self.resamples
+        while left > 0:
+            step = min(left, max(1, CHUNK // n))
+            yield rng.multinomial(n, np.full(n, 1 / n), size=step).astype(np.float64)
+            left -= step
 
 
 def crossed(tables: Sequence[Array], draws: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> list[Estimate]:
@@ -125,7 +132,7 @@ def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: i
     values = np.asarray(statistic(sums.sum(axis=0)))
     if len(sums) < 2:
         return [Estimate(float(value), float("nan"), float("nan")) for value in values]
-    resampled = np.concatenate([statistic(part @ sums) for part in _count_chunks(draws, len(sums), label)])
+    resampled = np.concatenate([statistic(part @ sums) for part in draws.chunks(len(sums), label)])
     left_out = statistic(sums.sum(axis=0) - sums)
     off = left_out.mean(axis=0) - left_out
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -137,15 +144,6 @@ def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: i
     ends = [np.quantile(column, level) for column, level in zip(resampled.T, levels.T, strict=True)]
     spread = resampled.std(axis=0)
     return [Estimate(float(v), *map(float, e), float(s)) for v, e, s in zip(values, ends, spread, strict=True)]
-
-
-def _count_chunks(draws: Draws, n: int, label: int):
-    """Counts [r, n], some resamples at a time."""
-    rng = np.random.default_rng([draws.seed, label, n])
-    step, left = max(1, CHUNK // n), draws.resamples
-    while left > 0:
-        yield rng.multinomial(n, np.full(n, 1 / n), size=min(step, left)).astype(np.float64)
-        left -= step
 
 
 def paired(differences: Array) -> dict[str, float]:
