@@ -1,12 +1,12 @@
 """Gap against gain: is training worth more, or less, where the policy was further from the expert?
 
-    frame = by_problem(responses, answers, params)   # benchmark, id, gap and each arm's gain, a row a held-out problem
-    by_gap(frame, ...)                                # gain by gap, in bins of equally many problems of each benchmark
-    correlations(frame, ...)                          # rank correlation of gap and gain within benchmarks
+    found = tables(responses, answers)     # per benchmark the gap [P] and each arm's gain [arms, S, P]
+    by_gap(found, arms, 4, draws)          # gain by gap, in groups of equally many problems of each benchmark
+    correlations(found, arms, draws)       # rank correlation of gap and gain within benchmarks
 
-gap: -log p per token of the expert's solution to the problem, under the initial policy. gain: avg@n of the arm less that
-of the base, in percentage points. The gap is measured on other text than the gain, so that a policy's luck on a problem
-cannot make a correlation (gain against the base's own accuracy would show one for any two noisy policies).
+gap: -log p per token of the expert's solution to the problem, under the initial policy. gain: avg@n of the arm less
+that of the base, in percentage points. The gap is measured on other text than the gain, so that a policy's luck on a
+problem cannot make a correlation (gain against the base's own accuracy would show one for any two noisy policies).
 """
 
 import numpy as np
@@ -38,6 +38,7 @@ def tables(responses: pd.DataFrame, answers: dict[str, dict[str, Answers]]) -> T
 def by_gap(found: Tables, arms: list[str], bins: int, draws: Draws) -> pd.DataFrame:
     """arm, group (1: smallest gap of its benchmark), gap (mean in the group), problems, value, low, high."""
     rows = []
+    bins = bins if found else 0
     places = {name: _bins(gap, bins) for name, (gap, _) in found.items()}
     for number in range(bins):
         parts = {name: places[name] == number for name in found}
@@ -60,7 +61,7 @@ def correlations(found: Tables, arms: list[str], draws: Draws) -> pd.DataFrame:
     from scipy.stats import rankdata
 
     rows = []
-    for i, arm in enumerate(arms):
+    for i, arm in enumerate(arms if found else ()):
         pairs = [(rankdata(gap), rankdata(gain[i].mean(0))) for gap, gain in found.values()]
         x, y = (np.concatenate([(pair[k] - pair[k].mean()) / len(pair[k]) for pair in pairs]) for k in (0, 1))
         item = bca(np.stack([x * x, y * y, x * y], -1), _correlation, draws)[0]
