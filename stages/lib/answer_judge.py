@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from stages.lib.answer_compare import same
+from stages.lib.answer_exact import Undefined
 from stages.lib.answer_limits import Guarded, Unparsed
 from stages.lib.answer_nodes import Node
 from stages.lib.answer_parser import parse
@@ -27,6 +28,7 @@ class Ruling:
 
 
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
+_DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?")
 _CHOSEN = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Za-z])\)|([A-Za-z]))\s*[.:)]?", re.IGNORECASE)
 _CHOSEN_WITH_TEXT = re.compile(
@@ -50,12 +52,17 @@ def _judge(reference: str, got: str) -> Ruling:
         return Ruling(None, guarded=True)
     if not reference or not got:
         return Ruling(False)
-    if squeeze(reference) == squeeze(got):
+    if squeeze(reference) == squeeze(got) or _decimal_comma(reference, got):
         return Ruling(True)
     choice = _choices(reference, got)
     if choice is not None:
         return Ruling(choice)
     return _readings(reference, got)
+
+
+def _decimal_comma(reference: str, got: str) -> bool:
+    """1000,99 for the reference 1000.99: the same digits, so no list was meant."""
+    return bool(_DECIMAL.fullmatch(reference)) and got.count(",") == 1 and got.replace(",", ".") == reference
 
 
 def _choices(reference: str, got: str) -> bool | None:
@@ -89,9 +96,7 @@ def _readings(reference: str, got: str) -> Ruling:
                 read = True
             except Guarded:
                 guarded = True
-            except (Unparsed, RecursionError):
-                pass
-            except (ZeroDivisionError, ValueError, OverflowError, TypeError):
+            except (Unparsed, Undefined, RecursionError, OverflowError):
                 pass
     if read:
         return Ruling(False)
