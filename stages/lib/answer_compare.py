@@ -16,6 +16,7 @@ from stages.lib.answer_nodes import (
     ZERO,
     Based,
     Const,
+    Joined,
     Matrix,
     Node,
     Num,
@@ -109,10 +110,17 @@ def _regions(reference: Node, got: Node) -> bool | None:
         return None
     left, right = region(reference), region(got)
     if left is None or right is None:
-        return None
+        return _same_union(reference, got)
     if _plain_set(reference) and _plain_set(got):
         return None
     return len(left) == len(right) and all(map(_same_interval, left, right))
+
+
+def _same_union(reference: Node, got: Node) -> bool | None:
+    """Unions whose ends are no plain numbers compare set by set."""
+    if not isinstance(reference, Joined) or not isinstance(got, Joined):
+        return None
+    return reference.ops == got.ops and all(map(same, reference.sides, got.sides))
 
 
 def _relations(node: Node) -> bool:
@@ -164,11 +172,12 @@ def _assigned(node: Seq) -> Seq:
         return Seq("", "", (first.sides[1], *rest), node.joint)
     if not all(isinstance(i, Rel) and i.ops == ("=",) and isinstance(i.sides[0], Sym) for i in rest):
         return node
-    names = [item.sides[0].name for item in node.items]
-    values = tuple(item.sides[1] for item in node.items)
-    if len(set(names)) == 1:
+    items = sorted(node.items, key=lambda item: item.sides[0].name)
+    values = tuple(item.sides[1] for item in items)
+    names = {item.sides[0].name for item in items}
+    if len(names) == 1:
         return Seq("", "", values, node.joint)
-    if names == sorted(names) and not any(map(symbols, values)):
+    if len(names) == len(items) and not any(map(symbols, values)):
         return Seq("(", ")", values)
     return node
 

@@ -87,14 +87,14 @@ def number(text: str) -> Num:
 
 
 def based(digits: str, base: str) -> Based:
-    """Digits with a base in figures or words.
+    """Digits with a base in figures or words (whether they are digits of that base is not this project's to say).
 
     Raises:
-        Unparsed: not digits of that base.
+        Unparsed: no base.
     """
     count = int(base) if base.isdigit() else _BASE_WORDS.get(base, 0)
-    if not 2 <= count <= 36 or any(int(d, 36) >= count for d in digits):
-        raise Unparsed("not digits of that base")
+    if not 2 <= count <= 36:
+        raise Unparsed("no base")
     return Based(digits.upper().lstrip("0") or "0", count)
 
 

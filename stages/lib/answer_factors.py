@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from stages.lib.answer_cursor import Cursor, letter, negative, number, times
 from stages.lib.answer_limits import MAX_ITEMS, Unparsed
-from stages.lib.answer_nodes import Const, Matrix, Node, Num, Op, Quantity, Seq, Sym, Text
+from stages.lib.answer_nodes import Const, Matrix, Node, Num, Op, Quantity, Seq, Sym, Text, symbols
 from stages.lib.answer_tokens import CONSTANTS, Token
 from stages.lib.answer_units import APPROXIMATELY, CURRENCIES, MULTIPLIERS, NOT_UNITS, NUMBER_WORDS, PERCENT, unit_name
 
@@ -152,12 +152,27 @@ class Factors(Cursor):
     def set(self) -> Node:
         if self.accept(r"\}"):
             return Seq("{", "}", ())
+        if self.peek().kind == "letter" and self.peek(1).text in ("|", ":", r"\in"):
+            return self.described()
         value = self.listing()
         self.expect(r"\}")
         return Seq("{", "}", value.items if isinstance(value, Seq) and not value.open else (value,))
 
+    def described(self) -> Node:
+        r"""`\{x \mid x > 3\}` is what its condition says; `x \in \mathbb{R}` may stand before the bar."""
+        name = letter(self.take().text)
+        if self.accept(r"\in") and self.sum() != Const("all"):
+            raise Unparsed("a set of other than real numbers")
+        if not self.accept("|", ":"):
+            raise Unparsed("a set without a condition")
+        value = self.listing()
+        self.expect(r"\}")
+        if symbols(value) != {name.name}:
+            raise Unparsed("a condition on something else")
+        return value
+
     def accented(self, text: str) -> Node:
-        if text in _STYLES and (self.peek().text != "{" or self.peek(2).text != "}"):
+        if (text in _STYLES or text == r"\overline") and (self.peek().text != "{" or self.peek(2).text != "}"):
             return self.argument(whole=True)
         name = self.raw_text()
         if name.isdigit():
@@ -166,8 +181,6 @@ class Factors(Cursor):
             if name == "R":
                 return Const("all")
             return Sym(f"\\mathbb{name}")
-        if text in (r"\overline", r"\mathit", r"\mathsf"):
-            text = ""
         return Sym(f"{text} {name}".strip())
 
     def function(self, name: str) -> Node:

@@ -34,6 +34,7 @@ _CHOSEN = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Za-z])\)|([A-Za-
 _CHOSEN_WITH_TEXT = re.compile(
     r"(?:(?:option|choice)\s+)?(?:\(([A-Za-z])\)\s*|([A-Z])\s*[.:)]\s+)(?=\S)(.*)", re.DOTALL
 )
+_LETTERS = re.compile(r"\(?[A-H]\)?(?:(?:\s*,\s*|\s+and\s+|\s*,\s*and\s+)?\(?[A-H]\)?)+")
 _WRAPPED = re.compile(r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|textit)\s*\{([^{}]*)\}")
 
 
@@ -78,6 +79,11 @@ def _choices(reference: str, got: str) -> bool | None:
     with_text = _CHOSEN_WITH_TEXT.fullmatch(reference)
     if with_text and (chosen := _CHOSEN.fullmatch(got)) and (with_text[1] or with_text[2]).isupper():
         return (chosen[1] or chosen[2]).upper() == (with_text[1] or with_text[2])
+    if with_text and words(with_text[3]) == words(got):
+        return True
+    lists = [_LETTERS.fullmatch(side) for side in (reference, got)]
+    if all(lists) and "," in reference + got:
+        return sorted(re.findall("[A-H]", reference)) == sorted(re.findall("[A-H]", got))
     return None
 
 

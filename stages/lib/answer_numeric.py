@@ -13,7 +13,7 @@ from math import comb, factorial
 from typing import Any
 
 from stages.lib.answer_exact import Irrational, Undefined, exact
-from stages.lib.answer_limits import MAX_EXPONENT, MAX_FACTORIAL, Guarded, Unparsed
+from stages.lib.answer_limits import MAX_ANGLE, MAX_EXPONENT, MAX_FACTORIAL, Guarded, Unparsed
 from stages.lib.answer_nodes import Const, Node, Num, Op, Quantity, Sym
 
 DIGITS = 50
@@ -48,6 +48,8 @@ class Numeric:
             case Num(value):
                 return self.rational(value)
             case Sym(name):
+                if name not in self.point:
+                    raise Unparsed(f"{name} has no value")
                 return self.point[name]
             case Const(name):
                 return self.constant(name)
@@ -78,9 +80,9 @@ class Numeric:
             return self.mp.fprod(args)
         if kind == "neg":
             return -args[0]
+        if kind in ("/", "root") and not args[1]:
+            raise Undefined
         if kind == "/":
-            if not args[1]:
-                raise Undefined
             return args[0] / args[1]
         if kind == "^":
             return self.power(args[0], args[1], nodes[1])
@@ -120,7 +122,7 @@ class Numeric:
         x = args[0]
         if kind in ("ln", "log", "log10"):
             return self.logarithm(kind, args)
-        if abs(x) > MAX_EXPONENT and (kind in _GROWING or isinstance(x, self.mp.mpc)):
+        if abs(x) > (MAX_EXPONENT if kind in _GROWING or isinstance(x, self.mp.mpc) else MAX_ANGLE):
             raise Guarded("argument too large")
         if kind in ("arcsin", "arccos") and not self.complex and abs(x) > 1:
             raise Undefined
@@ -133,7 +135,7 @@ class Numeric:
             raise Undefined from None
 
     def logarithm(self, kind: str, args: list[Any]) -> Any:
-        if any(not arg or (not self.complex and arg < 0) for arg in args):
+        if any(not arg or (not self.complex and (isinstance(arg, self.mp.mpc) or arg < 0)) for arg in args):
             raise Undefined
         base = args[1] if len(args) > 1 else {"ln": 0, "log10": 10}.get(kind, self.log_base)
         if base == 1:

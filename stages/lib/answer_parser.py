@@ -20,6 +20,7 @@ _RELATIONS = {
     r"\equiv": "=", r"\to": "to",
 }  # fmt: skip
 _JOINS = {r"\cup": "cup", r"\cap": "cap", r"\setminus": "minus"}
+_ORDINALS = frozenset(("st", "nd", "rd", "th"))
 _OPENERS = frozenset((r"\frac", r"\binom", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin", r"\imath")) | ACCENTS
 _CLOSERS = frozenset((")", "]", "}", r"\}"))
 _BASED = re.compile(
@@ -115,6 +116,8 @@ class Parser(Factors):
         while True:
             if self.accept("%", r"\%"):
                 value = Quantity(value, "%")
+            elif self.accept(r"\pmod"):
+                value = Quantity(value, f"mod {self.raw_text()}")
             elif self.accept("*", r"\cdot", r"\times", r"\ast"):
                 value = times(value, self.unary())
             elif self.accept("/", r"\div"):
@@ -180,6 +183,8 @@ class Parser(Factors):
     def raised(self, base: Node) -> Node:
         if self.peek().text == "{" and self.peek(1).text in (r"\circ", r"\prime") and self.peek(1).kind == "command":
             return self.mark(base)
+        if self.peek().text == "{" and self.peek(1).text in _ORDINALS:
+            return Quantity(base, self.raw_text())
         self.down()
         sign = self.accept("-", "+")
         exponent = self.argument(whole=True)

@@ -11,13 +11,29 @@ from fractions import Fraction
 
 from stages.lib.answer_exact import Irrational, Undefined, exact
 from stages.lib.answer_limits import Unparsed
-from stages.lib.answer_nodes import Matrix, Node, Num, Op, Quantity, Rel, Seq, Text, contains, infinity, symbols
+from stages.lib.answer_nodes import (
+    Based,
+    Joined,
+    Matrix,
+    Node,
+    Num,
+    Op,
+    Quantity,
+    Ratio,
+    Rel,
+    Seq,
+    Text,
+    contains,
+    infinity,
+    symbols,
+)
 from stages.lib.answer_numeric import place
 from stages.lib.answer_values import same_value
 
 _DECIMAL = Fraction(1, 10_000)  # relative tolerance where the reference is a decimal ...
 _MEASURED = Fraction(5, 1000)  # ... and where it is a measurement in scientific notation
 _WRITTEN_OUT = 10  # significant digits from which a response's decimal stands for a number without a finite decimal
+_STRUCTURES = (Based, Joined, Matrix, Ratio, Rel, Seq, Text)
 _PERCENT = Num(Fraction(100))
 
 
@@ -27,7 +43,7 @@ def scalar(reference: Node, got: Node) -> bool:
         return infinity(reference) == infinity(got)
     if isinstance(reference, Quantity) or isinstance(got, Quantity):
         return _quantities(reference, got)
-    if isinstance(reference, Text | Seq | Rel | Matrix) or isinstance(got, Text | Seq | Rel | Matrix):
+    if isinstance(reference, _STRUCTURES) or isinstance(got, _STRUCTURES):
         return False
     return same_value(reference, got) or rounded(reference, got)
 

@@ -43,9 +43,7 @@ _SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _SUBSCRIPT_RUN = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 
-_SPACING = re.compile(
-    r"(?<!\\)\\(?:[,;:!> ]|quad(?![a-zA-Z])|qquad(?![a-zA-Z])|thinspace|enspace|hfill|hspace\{[^{}]*\})|~"
-)
+_SPACING = re.compile(r"(\\\\)|\\(?:[,;:!> ]|q?quad(?![a-zA-Z])|thinspace|enspace|hfill|hspace\{[^{}]*\})|~")
 _SIZING = re.compile(
     r"\\(?:left|right|middle|mleft|mright|bigg?[lrm]?|Bigg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits"
     r"|rm|bf|it|sf|tt|large|Large|normalsize)(?![a-zA-Z])"
@@ -100,7 +98,7 @@ def tidy(text: str) -> str:
     text = _DELIMITERS.sub(" ", text)
     text = _BIG_GROUP.sub("", text)
     text = _SIZING.sub("", _COLOUR.sub("", text))
-    text = _SPACING.sub(" ", text)
+    text = _SPACING.sub(lambda m: m[1] or " ", text)
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
