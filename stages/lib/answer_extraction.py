@@ -18,17 +18,16 @@ from stages.lib.answer_limits import MAX_ANSWER, MAX_RESPONSE
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
 _MAX_BOXES = 64
 _BARE_BOX = re.compile(r"\s*([^\s$]+)")
+_GAP = r"[\s,;:&$]|\\[()\[\],;:! ]|\\q?quad|\*"
 _JOINT = re.compile(r"(?:[\s,;&$]|\\[()\[\],;:! ]|\\q?quad|\\text\{\s*(?:and|,)?\s*\}|\\\\|\band\b|\*)*")
-_HEDGE = re.compile(
-    r"(?:[\s,;:&$]|\\[()\[\],;:! ]|\\q?quad|\*)*(?:\bor\b|\\text\{\s*or\s*\})(?:[\s,;:&$]|\\[()\[\],;:! ]|\\q?quad|\*)*"
-)
+_HEDGE = re.compile(rf"(?:{_GAP})*(?:\bor\b|\\text\{{\s*or\s*\}})(?:{_GAP})*")
 _MARKER = re.compile(
     r"""\#\#\#\#
-    |\bfinal\s+answers?\b[\s*_]*[:：]
-    |\bfinal\s+answers?\b[*_\s]*\n
-    |(?:^|[\n*_#])\s*answers?\s*[*_]*\s*[:：]
-    |\banswers?\b(?:[^.\n:!?$\\]{0,40}?)\b(?:is|are)\b\s*[:：]?
-    |\b(?:correct|right|best)\s+(?:option|choice)\s+is\b\s*[:：]?
+    |\bfinal\s{1,3}answers?\b[ \t*_]{0,6}[:：]
+    |\bfinal\s{1,3}answers?\b[ \t*_]{0,6}\n
+    |(?:^|[\n*_#])[ \t]{0,4}answers?[ \t]?[*_]{0,3}[ \t]?[:：]
+    |\banswers?\b(?:[^.\n:!?$\\]{0,40}?)\b(?:is|are)\b\ ?[:：]?
+    |\b(?:correct|right|best)\s{1,3}(?:option|choice)\s{1,3}is\b\ ?[:：]?
     |<answer>
     |答案(?:是|为|[:：])""",
     re.VERBOSE | re.IGNORECASE,
@@ -38,7 +37,7 @@ _MAX_AFTER = 1_000  # characters behind a marker in which its answer stands
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _BETWEEN_MATH = re.compile(r"\s*(?:,?\s*\b(?:and|or)\b|,|;)\s*")
 _SENTENCE_END = re.compile(
-    r"[.!?。](?=\s|$|\*|\"|')|\n|</|<\||,?\s+(?:because|since|which|so that|as we|as the|hence)\b|;\s+[a-z]{3}"
+    r"""[.!?。](?=\s|$|\*|"|')|\n|</|<\||,?\s+(?:because|since|which|so\ that|as\ we|as\ the|hence)\b|;\s+[a-z]{3}"""
 )
 _LEAD = re.compile(r"^[\s*_`:：]+")
 _PERCENT = re.compile(r"\s*(?:\\?%|percent\b)")

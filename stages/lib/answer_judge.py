@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from stages.lib.answer_compare import same
+from stages.lib.answer_exact import Undefined
 from stages.lib.answer_limits import Guarded, Unparsed
 from stages.lib.answer_nodes import Node
 from stages.lib.answer_parser import parse
@@ -27,11 +28,13 @@ class Ruling:
 
 
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
+_DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?")
 _CHOSEN = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Za-z])\)|([A-Za-z]))\s*[.:)]?", re.IGNORECASE)
 _CHOSEN_WITH_TEXT = re.compile(
     r"(?:(?:option|choice)\s+)?(?:\(([A-Za-z])\)\s*|([A-Z])\s*[.:)]\s+)(?=\S)(.*)", re.DOTALL
 )
+_LETTERS = re.compile(r"\(?[A-H]\)?(?:(?:\s*,\s*|\s+and\s+|\s*,\s*and\s+)?\(?[A-H]\)?)+")
 _WRAPPED = re.compile(r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|textit)\s*\{([^{}]*)\}")
 
 
@@ -50,12 +53,17 @@ def _judge(reference: str, got: str) -> Ruling:
         return Ruling(None, guarded=True)
     if not reference or not got:
         return Ruling(False)
-    if squeeze(reference) == squeeze(got):
+    if squeeze(reference) == squeeze(got) or _decimal_comma(reference, got):
         return Ruling(True)
     choice = _choices(reference, got)
     if choice is not None:
         return Ruling(choice)
     return _readings(reference, got)
+
+
+def _decimal_comma(reference: str, got: str) -> bool:
+    """1000,99 for the reference 1000.99: the same digits, so no list was meant."""
+    return bool(_DECIMAL.fullmatch(reference)) and got.count(",") == 1 and got.replace(",", ".") == reference
 
 
 def _choices(reference: str, got: str) -> bool | None:
@@ -71,6 +79,11 @@ def _choices(reference: str, got: str) -> bool | None:
     with_text = _CHOSEN_WITH_TEXT.fullmatch(reference)
     if with_text and (chosen := _CHOSEN.fullmatch(got)) and (with_text[1] or with_text[2]).isupper():
         return (chosen[1] or chosen[2]).upper() == (with_text[1] or with_text[2])
+    if with_text and words(with_text[3]) == words(got):
+        return True
+    lists = [_LETTERS.fullmatch(side) for side in (reference, got)]
+    if all(lists) and "," in reference + got:
+        return sorted(re.findall("[A-H]", reference)) == sorted(re.findall("[A-H]", got))
     return None
 
 
@@ -89,9 +102,7 @@ def _readings(reference: str, got: str) -> Ruling:
                 read = True
             except Guarded:
                 guarded = True
-            except (Unparsed, RecursionError):
-                pass
-            except (ZeroDivisionError, ValueError, OverflowError, TypeError):
+            except (Unparsed, Undefined, RecursionError, OverflowError):
                 pass
     if read:
         return Ruling(False)

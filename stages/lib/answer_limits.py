@@ -14,6 +14,7 @@ MAX_DIGITS = 1_000  # of one written number
 MAX_BITS = 60_000  # of any exact number on the way: 2^{50000} is computed, 9^{9^9} is not
 MAX_FACTORIAL = 3_000
 MAX_EXPONENT = 10**6  # size of an argument of exp, or of a real exponent, in floating arithmetic
+MAX_ANGLE = 10**30  # size of the argument of any other function: a sine of more needs its digits to the last
 MAX_ITEMS = 300  # elements of a list, set or matrix
 
 

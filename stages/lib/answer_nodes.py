@@ -10,7 +10,6 @@ Nodes are plain data: nothing in an answer is ever turned into code.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class Ratio:
     clock: bool = False
 
 
-Node = Union[Num, Sym, Const, Op, Seq, Rel, Joined, Matrix, Text, Quantity, Based, Ratio]
+Node = Num | Sym | Const | Op | Seq | Rel | Joined | Matrix | Text | Quantity | Based | Ratio
 
 ZERO, ONE, TWO = Num(Fraction(0)), Num(Fraction(1)), Num(Fraction(2))
 
@@ -141,3 +140,15 @@ def contains(node: Node, *kinds: str) -> bool:
             return True
         stack.extend(children(top))
     return False
+
+
+def infinity(node: Node) -> int:
+    """+1 or -1 for an infinite end, else 0."""
+    match node:
+        case Const("inf"):
+            return 1
+        case Op("neg", (Const("inf"),)):
+            return -1
+        case Op("+", (Const("inf"),)):
+            return 1
+    return 0

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from stages.lib.answer_exact import Undefined
 from stages.lib.answer_limits import Unparsed
-from stages.lib.answer_nodes import Const, Joined, Node, Num, Op, Rel, Seq, Sym, Text, symbols
-from stages.lib.answer_values import Undefined, _Numeric
+from stages.lib.answer_nodes import Const, Joined, Node, Rel, Seq, Sym, Text, infinity, symbols
+from stages.lib.answer_numeric import place
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 _ALL_WORDS = frozenset(
@@ -47,28 +48,12 @@ def is_region(node: Node) -> bool:
         case Rel(ops, _):
             return any(op != "=" for op in ops)
         case Seq(opening, closing, items):
-            return len(items) == 2 and opening + closing in ("[)", "(]", "[]") or _has_infinity(items)
+            return len(items) == 2 and (opening + closing in ("[)", "(]", "[]") or any(map(infinity, items)))
         case Const("all"):
             return True
         case Text(words):
             return words.lower() in _ALL_WORDS
     return False
-
-
-def infinity(node: Node) -> int:
-    """+1 or -1 for an infinite end, else 0."""
-    match node:
-        case Const("inf"):
-            return 1
-        case Op("neg", (Const("inf"),)):
-            return -1
-        case Op("+", (Const("inf"),)):
-            return 1
-    return 0
-
-
-def _has_infinity(items: tuple[Node, ...]) -> bool:
-    return len(items) == 2 and any(map(infinity, items))
 
 
 def _parts(node: Node) -> list[Interval] | None:
@@ -119,10 +104,9 @@ def _joined(ops: tuple[str, ...], sides: tuple[Node, ...]) -> list[Interval] | N
         other = _parts(side)
         if result is None or other is None:
             return None
-        if op == "cup":
-            result = result + other
-        else:
-            result = _intersection(result, other if op == "cap" else _complement(other))
+        if op == "minus":
+            other = _complement(other)
+        result = result + other if op == "cup" else _intersection(result, other)
     return result
 
 
@@ -194,17 +178,6 @@ def _high_key(end: tuple[Node | None, bool]) -> tuple[Any, bool]:
 
 
 _FAR = Fraction(10) ** 10_000
-
-
-def place(node: Node) -> Fraction:
-    """Where an end lies on the line, to forty digits, for putting ends in order."""
-    if isinstance(node, Num):
-        return node.value
-    value = _Numeric(50, {}, 0, False).value(node)
-    if hasattr(value, "imag") and value.imag:
-        raise Unparsed("a complex end")
-    mantissa, exponent = value.man_exp
-    return Fraction(int(mantissa)) * Fraction(2) ** exponent if abs(exponent) < 10_000 else Fraction(0)
 
 
 def _normal(parts: list[Interval]) -> list[Interval]:

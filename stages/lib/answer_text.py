@@ -2,7 +2,7 @@ r"""Answers as text: one spelling for what Unicode, LaTeX and habit spell in man
 
     tidy(r"$\dfrac{1}{2}\,$.")         ->  r"\frac{1}{2}"
     tidy("12,\\!345 − ½")              ->  "12345 - \\frac{1}{2}"
-    same_text("The Ellipse", r"\text{ellipse}")  ->  True
+    words(r"\text{The Ellipse}")                 ->  "ellipse"
 
 Nothing here changes a value: commas that may be a list or a thousands separator stay (see `readings`), and so do units,
 percent signs and degrees, which the comparison weighs.
@@ -28,7 +28,10 @@ _UNICODE = {
     "π": r"\pi ", "€": r"\text{euro}", "£": r"\text{pound}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
     "¢": r"\text{cent}",
 }  # fmt: skip
-_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon phi chi psi omega"
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon phi chi "
+    "psi omega"
+)
 _UNICODE |= {
     letter: f"\\{name} "
     for name in _GREEK.split()
@@ -40,9 +43,7 @@ _SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _SUBSCRIPT_RUN = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 
-_SPACING = re.compile(
-    r"(?<!\\)\\(?:[,;:!> ]|quad(?![a-zA-Z])|qquad(?![a-zA-Z])|thinspace|enspace|hfill|hspace\{[^{}]*\})|~"
-)
+_SPACING = re.compile(r"(\\\\)|\\(?:[,;:!> ]|q?quad(?![a-zA-Z])|thinspace|enspace|hfill|hspace\{[^{}]*\})|~")
 _SIZING = re.compile(
     r"\\(?:left|right|middle|mleft|mright|bigg?[lrm]?|Bigg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits"
     r"|rm|bf|it|sf|tt|large|Large|normalsize)(?![a-zA-Z])"
@@ -76,12 +77,12 @@ _RENAMED = {
     r">=": r"\\ge ",
     r"!=": r"\\ne ",
     r"\.\.\.": r"\\ldots ",
-    r"\\$": "",
+    r"(?<=[\s\d}])([AaPp])\.?\s?[Mm]\.(?!\w)": r"\1m",
 }
 _RENAMES = [(re.compile(pattern), by) for pattern, by in _RENAMED.items()]
 _DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|\\\[|(?<!\\)\\\]")
 _MARKDOWN = re.compile(r"^[\s*_`]+(?=\S)|[\s*_`]+$")
-_ENDING = re.compile(r"(?:\s|(?<!\\)[.,;:]|\\\\)+$")
+_ENDING = re.compile(r"(?:\s|(?<!\\)[.,;:]|\\)+\Z")
 
 
 def tidy(text: str) -> str:
@@ -97,7 +98,7 @@ def tidy(text: str) -> str:
     text = _DELIMITERS.sub(" ", text)
     text = _BIG_GROUP.sub("", text)
     text = _SIZING.sub("", _COLOUR.sub("", text))
-    text = _SPACING.sub(" ", text)
+    text = _SPACING.sub(lambda m: m[1] or " ", text)
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
@@ -111,8 +112,13 @@ def plain_characters(text: str) -> str:
         return text
     text = _SUPERSCRIPT_RUN.sub(lambda m: "^{" + "".join(_SUPERSCRIPTS[c] for c in m[0]) + "}", text)
     text = _SUBSCRIPT_RUN.sub(lambda m: "_{" + "".join(_SUBSCRIPTS[c] for c in m[0]) + "}", text)
-    text = _VULGAR.sub(lambda m: r"\frac{%s}{%s}" % tuple(unicodedata.normalize("NFKC", m[0]).split("⁄")), text)
+    text = _VULGAR.sub(_fraction, text)
     return unicodedata.normalize("NFKC", "".join(_UNICODE.get(c, c) for c in text)).translate(_DIGITS)
+
+
+def _fraction(match: re.Match[str]) -> str:
+    above, below = unicodedata.normalize("NFKC", match[0]).split("⁄")
+    return f"\\frac{{{above}}}{{{below}}}"
 
 
 class _Digits(dict[int, int | str]):
@@ -127,7 +133,6 @@ class _Digits(dict[int, int | str]):
 _DIGITS = _Digits()
 
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d])")
-_ANY_COMMA = re.compile(r",")
 
 
 def readings(text: str) -> list[str]:
@@ -153,7 +158,7 @@ _SQUEEZE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
 
 
 def squeeze(text: str) -> str:
-    """A tidy answer without spaces and braces' commands that carry no meaning; two answers with one squeeze are equal."""
+    """A tidy answer without the spaces that carry no meaning; two answers with one squeeze are equal."""
     return _SQUEEZE.sub("", text)
 
 

@@ -11,22 +11,24 @@ from dataclasses import dataclass
 
 from stages.lib.answer_limits import MAX_DIGITS, MAX_TOKENS, Guarded
 
-FUNCTIONS = frozenset(
+_FUNCTIONS = (
     "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot arcsec arccsc asin acos atan "
-    "arcsinh arccosh arctanh ln log lg exp sqrt cbrt abs floor ceil".split()
+    "arcsinh arccosh arctanh ln log lg exp sqrt cbrt abs floor ceil"
 )
+FUNCTIONS = frozenset(_FUNCTIONS.split())
 CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo": "inf"}
-GREEK = frozenset(
+_GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell aleph".split()
+    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell aleph"
 )
-TEXT_COMMANDS = frozenset(
-    "text textbf textit textrm texttt textsf textnormal mbox hbox mathrm operatorname emph textup mathsf".split()
+GREEK = frozenset(_GREEK.split())
+_TEXT_COMMANDS = "text textbf textit textrm texttt textsf textnormal mbox hbox mathrm operatorname emph textup mathsf"
+TEXT_COMMANDS = frozenset(_TEXT_COMMANDS.split())
+_SHORT_WORDS = (  # plain words shorter than four letters that are no product of variables
+    "cm mm km nm ft kg mg ml mL kL hr hrs min sec mph kph lb lbs oz yd deg am pm AM PM yes no No Yes NO YES all one "
+    "two six ten the day mi kJ kW MHz Hz eV keV MeV sq per odd not none DNE dne in"
 )
-_KNOWN_WORDS = frozenset(  # plain words shorter than four letters that are no product of variables
-    "cm mm km nm ft kg mg ml mL kL hr hrs min sec mph kph lb lbs oz yd deg am pm AM PM yes no No Yes NO YES all one two "
-    "six ten the day mi kJ kW MHz Hz eV keV MeV sq per odd not none DNE dne in".split()
-)
+_KNOWN_WORDS = frozenset(_SHORT_WORDS.split())
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     |(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6}(?![\w^{.]))?)
@@ -100,7 +102,7 @@ def _word(value: str, spaced: bool) -> list[Token]:
 
 def is_word(value: str) -> bool:
     """Whether plain letters are a word rather than a product: `east` and `cm` are, `abc` and `RC` are not."""
-    if value in _KNOWN_WORDS or value.lower() in _KNOWN_WORDS and len(value) > 2:
+    if value in _KNOWN_WORDS or (value.lower() in _KNOWN_WORDS and len(value) > 2):
         return True
     return len(value) > 3 or (len(value) == 3 and any(c in "eiouEIOU" for c in value))
 
@@ -120,7 +122,7 @@ def _text_tokens(content: str, spaced: bool) -> list[Token]:
     for match in _TOKEN.finditer(content):
         if match.lastgroup == "word" and match[0] not in ("and", "or") and match[0] not in FUNCTIONS:
             parts.append(Token("word" if len(match[0]) > 1 else "upright", match[0], spaced))
-        elif match.lastgroup != "space":
+        elif match.lastgroup != "space" and match[0] != ".":
             parts.extend(_plain(match.lastgroup, match[0], spaced))
     return parts
 

@@ -10,21 +10,19 @@ from fractions import Fraction
 MULTIPLIERS = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
 }  # fmt: skip
-NUMBER_WORDS = {
-    word: Fraction(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
-    )
-}
-NUMBER_WORDS |= dict(
-    zip("thirty forty fifty sixty seventy eighty ninety".split(), map(Fraction, range(30, 100, 10)), strict=True)
+_TO_TWENTY = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
+NUMBER_WORDS = {word: Fraction(value) for value, word in enumerate(_TO_TWENTY.split())}
+NUMBER_WORDS |= {word: Fraction(10 * tens) for tens, word in enumerate(_TENS.split(), 3)}
+_NOT_UNITS = (
+    "squared cubed factorial plus minus times over divided mod point half halves third thirds quarter quarters more "
+    "less not negative if when where for otherwise but except without root choose upwards or and to is are"
 )
 # After a number these words make another number, or a statement that is no number: such an answer is not read.
-NOT_UNITS = frozenset(
-    "squared cubed factorial plus minus times over divided mod point half halves third thirds quarter quarters more less "
-    "not negative if when where for otherwise but except without root choose upwards or and to is are".split()
-)
+NOT_UNITS = frozenset(_NOT_UNITS.split())
 PERCENT = frozenset(("percent", "percentage", "pct", "percents"))
 CURRENCIES = frozenset(("dollar", "euro", "pound", "yen", "rupee", "cent", "rs", "usd", "eur", "gbp"))
 APPROXIMATELY = frozenset(("approximately", "about", "approx", "roughly"))

@@ -1,6 +1,6 @@
 r"""The slow path: math-verify on sympy, in a process of its own that may be killed at any time.
 
-    python -P -m stages.lib.answer_worker     one JSON line in, one out: {"reference": "...", "got": "...", "seconds": 5}
+    python -P -m stages.lib.answer_worker     one JSON line in, {"reference": "...", "got": "...", "seconds": 5}, one out
 
 It decides what `answer_judge` cannot read (integrals, sums, rare notation). A task that exceeds its processor time, be
 it in Python or deep in C, is ended by the kernel (an interval timer whose signal nobody handles); memory by RLIMIT_AS.
@@ -18,22 +18,34 @@ import signal
 import sys
 from typing import Any
 
+_MAX_SLOW = 600  # characters; sympy's grammar takes seconds for more
 MEMORY = 1 << 30  # bytes of address space above what the libraries take
-_ALLOWED = re.compile(r"[A-Za-z0-9\\{}()\[\]^_+\-*/=<>,.;:!|&' %°]*")
+_ALLOWED = re.compile(r"[A-Za-z0-9\\{}()\[\]^_+\-*/=<>,.;:!|&' %]*")
 _CODE = re.compile(r"__|lambda|import|eval|exec|getattr|\w\.[a-zA-Z_]")
-_HUGE = re.compile(
-    r"\d{60}|\^\s*\{?[^{}]*\^|\^\s*\{?\s*-?\d{4,}|\d{4,}\s*!|!\s*!|\\(?:sum|prod|int|lim)[^=]*=?[^}]*\}?\s*\^\s*\{?\d{4,}"
+_PROSE = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{3,}|\\(?:text|mbox)")
+_NAMES = frozenset(
+    ("lim", "max", "min", "gcd", "lcm", "det", "matrix", "array", "pmatrix", "bmatrix", "vmatrix", "cases")
 )
+_OPERATORS = re.compile(r"\\(?:sum|prod|int|lim|oint|iint)")
 
 
 def slow_readable(text: str) -> bool:
-    """Whether text may go to math-verify: short, of mathematical characters, nothing that looks like code."""
-    return len(text) <= 600 and bool(_ALLOWED.fullmatch(text)) and not _CODE.search(text)
+    """Whether text may go to math-verify: short, mathematical, no prose, nothing that looks like code.
+
+    math-verify drops words that it takes for units, and would find "5 squared" equal to 5.
+    """
+    if len(text) > _MAX_SLOW or not _ALLOWED.fullmatch(text) or _CODE.search(text):
+        return False
+    return all(match[0] in _NAMES for match in _PROSE.finditer(text))
 
 
 def oversized(text: str) -> bool:
-    """Whether the slow path would face exponents, factorials or bounds that sympy may try to write out."""
-    return bool(_HUGE.search(text)) or text.count("^") > 40 or _depth(text) > 25
+    """Whether the slow path would face numbers, exponents, factorials or bounds that sympy may try to write out."""
+    if len(text) > _MAX_SLOW or text.count("^") > 40 or _depth(text) > 25:
+        return True
+    digits = max((len(run) for run in re.findall(r"\d+", text)), default=0)
+    large = digits >= 4 and ("^" in text or "!" in text or bool(_OPERATORS.search(text)))
+    return large or digits > 60 or bool(re.search(r"!\s*!|\^\s*\{[^{}]*\^|\^\s*\d+\s*\^", text))
 
 
 def _depth(text: str) -> int:
