@@ -40,7 +40,7 @@ def main() -> None:
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
     model = load_model(params.policy)
     dtype = model.dtype  # to save in; training is in float32
-    model = prepare(model, params.train.lora)
+    model = prepare(model, params.train.lora, seed)
     probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
