@@ -10,11 +10,12 @@ Killed and started again it goes on from its last checkpoint in .scratch/.
 
 import sys
 import time
+from pathlib import Path
 
 from stages.lib.batches import Example, encode, steps
 from stages.lib.cli import run
 from stages.lib.errors import StageError
-from stages.lib.journal import identity
+from stages.lib.journal import fingerprint, identity
 from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, set_threads
@@ -36,11 +37,11 @@ def main() -> None:
     set_threads(params.hardware.threads)
     plan = steps(len(fitting[data]), params.train.epochs, params.train.batch_size, seed)
     work = Work(fitting[data], plan, loss, params.loss)
-    folder = root() / ".scratch" / f"train-{name}-{identity('train', item={'data': data, 'loss': loss, 'seed': seed})}"
+    folder = scratch(data, loss, seed)
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
     model = load_model(params.policy)
     dtype = model.dtype  # to save in; training is in float32
-    model = prepare(model, params.train.lora)
+    model = prepare(model, params.train.lora, seed)
     probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
@@ -71,6 +72,13 @@ def examples(kind: str, loss: str, params: Params) -> list[Example]:
     if not rows:
         raise StageError(f"{path}: no rows to train on")
     return encode(rows, load_tokenizer(params.policy), params.prompt, behaviour=loss in NEEDS_BEHAVIOUR)
+
+
+def scratch(data: str, loss: str, seed: int) -> Path:
+    """Where this cell's restart points are: under another name as soon as anything that it depends on is another."""
+    declared = identity("train", item={"data": data, "loss": loss, "seed": seed})
+    probes = [root() / "data" / "train" / f"{kind}.jsonl" for kind in ("expert", "rewritten")]
+    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{fingerprint(declared, files=probes)}"
 
 
 def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:

@@ -29,6 +29,7 @@ from transformers import (
     Trainer,
     TrainerCallback,
     TrainingArguments,
+    set_seed,
 )
 from transformers.utils import logging
 
@@ -66,7 +67,7 @@ class Work:
         return self.options.kl > 0 or self.loss in NEEDS_START
 
 
-def prepare(model: PreTrainedModel, lora: Lora) -> nn.Module:
+def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
     """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
     logging.disable_progress_bar()  # one bar is enough
     model = model.float()
@@ -76,6 +77,7 @@ def prepare(model: PreTrainedModel, lora: Lora) -> nn.Module:
         return model.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
 
+    set_seed(seed)  # of the adapter's first values
     shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
     return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
 
