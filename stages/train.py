@@ -10,17 +10,18 @@ Killed and started again it goes on from its last checkpoint in .scratch/.
 
 import sys
 import time
+from pathlib import Path
 
 from stages.lib.batches import Example, encode, steps
 from stages.lib.cli import run
 from stages.lib.errors import StageError
-from stages.lib.journal import identity
+from stages.lib.journal import fingerprint, identity
 from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS
 from stages.lib.params import Params, ParamsError, load, root
-from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.policy import load_model, load_tokenizer, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
 from stages.lib.records import TrainingRow, read
-from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, prepare, save, set_threads
+from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, prepare, save
 
 
 def main() -> None:
@@ -36,15 +37,17 @@ def main() -> None:
     set_threads(params.hardware.threads)
     plan = steps(len(fitting[data]), params.train.epochs, params.train.batch_size, seed)
     work = Work(fitting[data], plan, loss, params.loss)
-    folder = root() / ".scratch" / f"train-{name}-{identity('train', item={'data': data, 'loss': loss, 'seed': seed})}"
+    folder = scratch(data, loss, seed)
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
-    model = prepare(load_model(params.policy), params.train.lora)
+    model = load_model(params.policy)
+    dtype = model.dtype  # to save in; training is in float32
+    model = prepare(model, params.train.lora, seed)
     probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
     tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
-    save(tuner, load_tokenizer(params.policy), params, root() / "models" / "cells" / name)
+    save(tuner, params, dtype, root() / "models" / "cells" / name)
     if tuner.is_world_process_zero():
         rows = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
         write(rows, root() / "data" / "training" / f"{name}.csv")
@@ -69,6 +72,13 @@ def examples(kind: str, loss: str, params: Params) -> list[Example]:
     if not rows:
         raise StageError(f"{path}: no rows to train on")
     return encode(rows, load_tokenizer(params.policy), params.prompt, behaviour=loss in NEEDS_BEHAVIOUR)
+
+
+def scratch(data: str, loss: str, seed: int) -> Path:
+    """Where this cell's restart points are: under another name as soon as anything that it depends on is another."""
+    declared = identity("train", item={"data": data, "loss": loss, "seed": seed})
+    probes = [root() / "data" / "train" / f"{kind}.jsonl" for kind in ("expert", "rewritten")]
+    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{fingerprint(declared, files=probes)}"
 
 
 def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:

@@ -37,7 +37,8 @@ def main() -> None:
         done = sum(1 for _ in journal.lines())
         rows = islice(responses(name, data / SOURCES[name]), done, None)
         judgements = judge(rows, references, params.verify, params.hardware.workers or None)
-        for batch in batches(tqdm(judgements, desc=f"verify {name}", unit="response", initial=done)):
+        bar = iter(tqdm(judgements, desc=f"verify {name}", unit="response", initial=done))
+        while batch := list(islice(bar, BATCH)):
             journal.append(dumps(row) for row in batch)
         journal.deliver(data / "verdicts" / f"{name}.jsonl")
     write_counts(name, data)
@@ -50,11 +51,6 @@ def responses(name: str, path: Path) -> Iterator[Rollout]:
         return
     for row in read(Problem, path):
         yield Rollout(id=row.id, index=0, response=row.solution or "", finish="stop", token_ids=[], logprobs=[])
-
-
-def batches(rows: Iterator[Judgement]) -> Iterator[list[Judgement]]:
-    while batch := list(islice(rows, BATCH)):
-        yield batch
 
 
 def write_counts(name: str, data: Path) -> None:

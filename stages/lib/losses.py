@@ -146,10 +146,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Start:
-    """The initial policy on the same tokens; `head` None: it shares the policy's (a frozen one)."""
+    """The initial policy on the same tokens."""
 
     hidden: Tensor  # [N, D]
-    head: Head | None = None
+    head: Head
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Batch:
     behaviour: Tensor | None = None  # [N]
 
     def chunks(self, head: Head, size: int) -> Iterator[tuple[slice, Tokens]]:
-        start_head = (self.start.head or head).to(head.weight.dtype) if self.start else None
+        start_head = self.start.head.to(head.weight.dtype) if self.start else None
         for at in range(0, len(self.targets), size):
             rows = slice(at, at + size)
             start = start_head.log_probs(self.start.hidden[rows].to(head.weight.dtype)) if start_head else None

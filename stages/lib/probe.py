@@ -21,7 +21,7 @@ from stages.lib import batches
 from stages.lib.batches import Example
 from stages.lib.losses import Head, Objective, Start
 from stages.lib.records import replacing
-from stages.lib.training import Work, head
+from stages.lib.training import Work
 
 COLUMNS = (
     *("data", "loss", "seed", "step", "tokens", "probe", "weighted_loss", "nll", "entropy", "kl", "weight_var", "ess"),
@@ -53,25 +53,19 @@ class Probe:
         self.start: dict[str, Tensor] = {}
 
     def begin(self, model: nn.Module, path: Path) -> None:
-        """Remember the initial policy: its hidden states on the probe and, if it will change, its head.
+        """Remember the initial policy: its hidden states on the probe, and its head.
 
         A restarted run finds them in the file at `path`, since its policy is no longer the initial one.
         """
-        if not path.exists():
-            start = {
-                f"{kind}.{number}": outputs["hidden"].contiguous()
-                for kind in self.batches
-                for number, outputs in enumerate(self._run(model, kind))
-            }
-            layer = head(model)
-            if layer.weight.requires_grad:
-                start["weight"] = _full(layer.weight)
-                start |= {} if layer.bias is None else {"bias": _full(layer.bias)}
-            if int(os.environ.get("RANK", 0)) == 0:
-                _save(start, path)
-            self.start = start
-        else:
+        if path.exists():
             self.start = _to(load_file(path), self.device)
+            return
+        for kind in self.batches:
+            for number, outputs in enumerate(self._run(model, kind)):
+                self.start[f"{kind}.{number}"] = outputs["hidden"].contiguous()
+        self.start |= {key: outputs[key].clone() for key in ("weight", "bias") if key in outputs}
+        if int(os.environ.get("RANK", 0)) == 0:
+            _save(self.start, path)
 
     def score(self, model: nn.Module, objective: Objective) -> list[dict[str, Any]]:
         """One row of statistics per kind."""
@@ -94,8 +88,7 @@ class Probe:
             yield model(**inputs, objective=objective, start=start)
 
     def _start(self, kind: str, number: int) -> Start:
-        layer = Head(self.start["weight"], self.start.get("bias")) if "weight" in self.start else None
-        return Start(self.start[f"{kind}.{number}"], layer)
+        return Start(self.start[f"{kind}.{number}"], Head(self.start["weight"], self.start.get("bias")))
 
 
 def summary(values: dict[str, np.ndarray], last: np.ndarray, objective: Objective) -> dict[str, float]:
@@ -134,12 +127,6 @@ def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
             file.write(
                 ",".join(f"{row[key]:.9g}" if isinstance(row[key], float) else str(row[key]) for key in COLUMNS) + "\n"
             )
-
-
-def _full(weight: Tensor) -> Tensor:
-    """A copy of a parameter, gathered if it is sharded."""
-    whole = weight.detach().full_tensor() if hasattr(weight, "full_tensor") else weight.detach()
-    return whole.clone().contiguous()
 
 
 def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -11,7 +11,6 @@ whatever the hardware.
 
 import copy
 import math
-import os
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,22 +19,26 @@ from types import MethodType
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
+    set_seed,
 )
+from transformers.utils import logging
 
 from stages.lib import batches
 from stages.lib.batches import Example
 from stages.lib.errors import StageError
 from stages.lib.losses import NEEDS_START, Batch, Head, Objective, Start, head_loss
 from stages.lib.params import Hardware, Lora, Loss, Params, Train
+from stages.lib.policy import load_model, load_tokenizer
 
 COMPLETE = "complete"  # a file in every checkpoint that was written to its end
 
@@ -64,23 +67,30 @@ class Work:
         return self.options.kl > 0 or self.loss in NEEDS_START
 
 
-def prepare(model: PreTrainedModel, lora: Lora) -> nn.Module:
+def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
     """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
+    logging.disable_progress_bar()  # one bar is enough
     model = model.float()
     check_head(model)
-    model.forward = MethodType(forward, model)
+    attach(model)
     if not lora.rank:
         return model.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config)
+    set_seed(seed)  # of the adapter's first values
+    shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
+    return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
+
+
+def attach(model: PreTrainedModel) -> None:
+    """Let a causal model's call end in the loss instead of logits.
+
+    Replacing its forward, and its head's, keeps the head's product inside the calls of both: there sharded weights are
+    gathered, gradients synchronised and autocast is on, whatever wraps the model.
+    """
+    model.forward = MethodType(forward, model)
+    layer = model.get_output_embeddings()
+    layer.forward = MethodType(head_forward, layer)
 
 
 def forward(
@@ -88,28 +98,29 @@ def forward(
     input_ids: Tensor,
     where: Tensor,
     targets: Tensor,
-    behaviour: Tensor | None = None,
     position_ids: Tensor | None = None,
+    behaviour: Tensor | None = None,
     objective: Objective | None = None,
     start: Start | None = None,
     **_: Any,
 ) -> dict[str, Tensor]:
-    """A causal model's forward that ends in the loss instead of logits; without an objective, in hidden states.
-
-    It replaces the model's own, so that the head is used inside the model's call: there sharded weights are gathered,
-    autocast is on and gradients are synchronised.
-    """
+    """What `head_forward` makes of the hidden states that predict the response; inputs as in `batches.collate`."""
     trunk = getattr(self, self.base_model_prefix)
     hidden = trunk(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state  # [B, S, D]
     hidden = hidden.flatten(0, 1).index_select(0, where)  # [N, D]
-    if objective is None:
-        return {"hidden": hidden}
-    return head_loss(Batch(hidden, targets, start, behaviour), head(self), objective)
+    return self.get_output_embeddings()(Batch(hidden, targets, start, behaviour), objective)
 
 
-def head(model: nn.Module) -> Head:
-    """The output layer of a causal model, adapted or not."""
-    layer = model.get_output_embeddings()
+def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> dict[str, Tensor]:
+    """The loss and what it is made of; without an objective what `Start` needs: hidden states and this layer."""
+    head = layer_head(self)
+    if objective is not None:
+        return head_loss(batch, head, objective)
+    frozen = {"weight": head.weight, "bias": head.bias}
+    return {"hidden": batch.hidden, **{name: value.detach() for name, value in frozen.items() if value is not None}}
+
+
+def layer_head(layer: nn.Module) -> Head:
     return Head(layer.weight, getattr(layer, "bias", None))
 
 
@@ -119,7 +130,9 @@ def check_head(model: PreTrainedModel) -> None:
     ids = torch.arange(8, device=model.device)[None]  # [1, 8]
     logits = model(input_ids=ids, use_cache=False).logits[0]
     hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
-    if not torch.allclose(head(model).log_probs(hidden), logits.log_softmax(-1), atol=1e-4):
+    if not torch.allclose(
+        layer_head(model.get_output_embeddings()).log_probs(hidden), logits.log_softmax(-1), atol=1e-3
+    ):
         name = type(model).__name__
         raise StageError(
             f"{name} changes its logits after the output layer; training supports a plain linear head only"
@@ -133,12 +146,21 @@ class Reference:
         self.adapted = hasattr(model, "disable_adapter")
         self.model = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
 
+    def place(self, accelerator: Accelerator) -> None:
+        """To the device, or in shards over the devices, as the policy is."""
+        if not self.adapted:
+            sharded = accelerator.is_fsdp2
+            self.model = (
+                fsdp2_prepare_model(accelerator, self.model)
+                if sharded
+                else accelerator.prepare_model(self.model, evaluation_mode=True)
+            )
+
     @torch.no_grad()
     def __call__(self, inputs: dict[str, Tensor]) -> Start:
-        if not self.adapted:
-            return Start(self.model(**inputs)["hidden"], head(self.model))
-        with self.model.disable_adapter():
-            return Start(self.model(**inputs)["hidden"])
+        with self.model.disable_adapter() if self.adapted else nullcontext():
+            outputs = self.model(**inputs)
+        return Start(outputs["hidden"], Head(outputs["weight"], outputs.get("bias")))
 
 
 class Finetuner(Trainer):
@@ -150,8 +172,8 @@ class Finetuner(Trainer):
         super().__init__(model=model, args=args, train_dataset=work.steps, callbacks=list(watch))
         self.remove_callback(PrinterCallback)
         self.reference = Reference(model) if work.needs_start else None
-        if self.reference and not self.reference.adapted:
-            self.reference.model = self.accelerator.prepare_model(self.reference.model, evaluation_mode=True)
+        if self.reference:
+            self.reference.place(self.accelerator)
 
     def get_train_dataloader(self) -> DataLoader:
         """Steps in their given order; each process takes its own share of every step."""
@@ -264,6 +286,7 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
         logging_strategy="no",
         logging_nan_inf_filter=False,
         disable_tqdm=True,
+        log_level="error",
         report_to=[],
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
@@ -272,25 +295,25 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
     return args
 
 
-def set_threads(threads: int) -> None:
-    """Torch's threads: as asked for, else this process's share of the cores.
-
-    Never by load: sums come out differently with another number of threads, and the same run should give the same bits.
-    """
-    share = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    torch.set_num_threads(threads or share)
-
-
-def save(tuner: Finetuner, tokenizer: PreTrainedTokenizerBase, params: Params, folder: Path) -> None:
-    """Write the policy as a Hugging Face folder, whole or not at all."""
-    state = tuner.accelerator.get_state_dict(tuner.model_wrapped)  # gathers sharded weights
+def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> None:
+    """Write the policy as a Hugging Face folder, whole or not at all; the adapter alone if the params say so."""
+    model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
+    if tuner.is_fsdp_enabled:
+        state = tuner.accelerator.get_state_dict(tuner.model_wrapped)  # gathers the shards, on the first process
     if not tuner.is_world_process_zero():
         return
-    model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
-    del model.config.use_cache  # the Trainer switches it off in the model it trains
+    if tuner.is_fsdp_enabled:
+        model = prepare(load_model(params.policy), params.train.lora)
+        model.load_state_dict(state)
+    adapter = params.train.lora.rank and params.train.lora.save == "adapter"
+    model = model.merge_and_unload() if params.train.lora.rank and not adapter else model
+    model.config.use_cache = True  # the Trainer switches it off
     partial = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial, state_dict=state)
-    tokenizer.save_pretrained(partial)
+    model.to(dtype).save_pretrained(partial)
+    if adapter:  # so that the folder alone says what it is
+        model.config.save_pretrained(partial)
+        model.generation_config.save_pretrained(partial)
+    load_tokenizer(params.policy).save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
