@@ -73,7 +73,8 @@ def response_ids(tokenizer: PreTrainedTokenizerBase, response: str, token_ids: l
 
 def _load(auto: Any, policy: Policy, **more: Any) -> Any:
     local = Path(policy.name)
-    if (local.is_absolute() or policy.name.startswith(("models/", "."))) and not (local / "config.json").is_file():
+    is_path = local.is_absolute() or policy.name.startswith(("models/", "."))
+    if is_path and not any((local / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise PolicyError(f"policy.name {policy.name}: no such model folder (no config.json there)")
     try:
         return auto.from_pretrained(
