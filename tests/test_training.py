@@ -391,6 +391,14 @@ def test_two_processes_end_where_one_does(project: Path) -> None:
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
 
 
+def test_shards_have_the_gradients_of_the_whole(tiny_folder: Path) -> None:
+    root = Path(__file__).parent.parent
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    words = ["-m", "tests.sharded", str(tiny_folder), str(root / "params.yaml")]
+    launched = subprocess.run([*launch, *words], cwd=root, capture_output=True, text=True, timeout=90)
+    assert launched.returncode == 0, launched.stderr
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
