@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from stages.lib import prompts
@@ -24,7 +23,7 @@ from stages.lib.cli import run
 from stages.lib.journal import identity
 from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
-from stages.lib.policy import load_model, load_tokenizer, response_ids
+from stages.lib.policy import load_model, load_tokenizer, response_ids, set_threads
 from stages.lib.records import Problem, RecordError, TrainingRow, read, read_problems
 from stages.lib.scores import ResponseScores, join, write_part
 
@@ -44,8 +43,7 @@ class Job:
 
 def main() -> None:
     params = load()
-    if params.hardware.threads:
-        torch.set_num_threads(params.hardware.threads)
+    set_threads(params.hardware.threads)
     problems = {problem.id: problem for problem in read_problems(root() / "data/problems.jsonl", need_solution=True)}
     total = sum(1 for _ in rows(problems))
     tokenizer, model = load_tokenizer(params.policy), load_model(params.policy)

@@ -18,10 +18,10 @@ from stages.lib.errors import StageError
 from stages.lib.journal import fingerprint, identity
 from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS
 from stages.lib.params import Params, ParamsError, load, root
-from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.policy import load_model, load_tokenizer, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
 from stages.lib.records import TrainingRow, read
-from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, prepare, save, set_threads
+from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, prepare, save
 
 
 def main() -> None:

@@ -40,9 +40,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Answers:
-    """An arm's responses to one benchmark, arrays [S, P, n]; `classes` numbers the distinct answers of a problem: 0 is
-    the right one, -1 none."""
+    """An arm's responses to one benchmark: the problems' ids [P] and arrays [S, P, n]. `classes` numbers the distinct
+    answers of a problem: 0 is the right one, -1 none."""
 
+    ids: list[str]
     correct: NDArray[np.bool_]
     classes: NDArray[np.int64]
     tokens: NDArray[np.int64]
@@ -107,6 +108,7 @@ def _answers(rows: list[list[list[Evaluation]]]) -> Answers:
         return np.array([[[pick(row) for row in problem] for problem in seed] for seed in rows])
 
     return Answers(
+        ids=[problem[0].id for problem in rows[0]],
         correct=array(lambda row: row.correct),
         classes=np.array([[_classes(problem) for problem in seed] for seed in rows]),
         tokens=array(lambda row: row.tokens),

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
@@ -24,6 +25,8 @@ ARMS = {"base": GREY, "SFT": RED, "DFT": ORANGE, "DR+SFT": SKY, "DR+DFT": BLUE}
 SPARE = [GREEN, PURPLE, BLACK, YELLOW]
 DASHES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+
+LABELS = {"ESS/N": "ESS/N (b = 1)", "Var(log w)": "Var(log p) (nats²)", "Var(w)": "Var(w) (b = 1)"}
 
 STYLE = {
     "svg.hashsalt": "guided re-solving",
@@ -43,15 +46,14 @@ STYLE = {
 def save(figure: Figure, folder: Path, name: str) -> None:
     """folder/name.svg and folder/name.png, without dates or versions inside."""
     folder.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(STYLE):
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     plt.close(figure)
 
 
 def panels(rows: int, columns: int, width: float = 3.4, height: float = 2.7) -> tuple[Figure, np.ndarray]:
-    with plt.rc_context(STYLE):
-        return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    plt.rcParams.update(STYLE)
+    return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
 
 
 def colour(name: str, known: dict[str, str], names: Sequence[str]) -> str:
@@ -82,32 +84,45 @@ def distributions(quantiles: pd.DataFrame) -> Figure:
 def differences(pairs: pd.DataFrame, means: pd.DataFrame) -> Figure:
     """Each problem's rewritten response against the expert's, and the distribution of their difference.
 
-    pairs: source, expert, rewritten (mean log p per token), difference; means: source, value, low, high.
+    pairs: source, expert, rewritten (mean log p per token), difference; means: problems (a source), value, low, high.
     """
     figure, axes = panels(1, 2)
-    left, right = axes[0]
-    lowest = min(pairs["expert"].min(), pairs["rewritten"].min())
-    left.plot([lowest, 0], [lowest, 0], color=GREY, linewidth=0.8)
     shown = pairs[pairs["source"] != "fallback"]
-    edges = np.linspace(min(0.0, shown["difference"].min()), max(0.0, shown["difference"].max()), 31)
-    bottom = np.zeros(len(edges) - 1)
-    for i, (source, part) in enumerate(shown.groupby("source", sort=False)):
-        left.scatter(
-            part["expert"], part["rewritten"], s=8, color=DATA[source], marker=MARKERS[i], alpha=0.6, label=source
-        )
-        counts = np.histogram(part["difference"], edges)[0]
-        right.bar(edges[:-1], counts, np.diff(edges), bottom, align="edge", color=DATA[source], edgecolor="white",
-                  linewidth=0.3, hatch=["", "////"][i % 2], label=source)  # fmt: skip
-        bottom += counts
-    for i, row in enumerate(means.to_dict("records")):
-        at = bottom.max() * (1.08 + 0.08 * i)
-        right.errorbar(row["value"], at, xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
-                       color=DATA[row["source"]], marker=MARKERS[i], markersize=4, capsize=2)  # fmt: skip
-    right.axvline(0, color=GREY, linewidth=0.8)
-    left.set(xlabel="expert's response: mean log p per token", ylabel="rewritten response: mean log p per token")
-    right.set(xlabel="difference in mean log p, rewritten − expert", ylabel="problems")
-    left.legend(title="rewritten by", fontsize=8, markerscale=1.5)
+    parts = {
+        source: shown[shown["source"] == source] for source in ("self", "resolved") if source in set(shown["source"])
+    }
+    _scatter(axes[0, 0], parts)
+    _histogram(axes[0, 1], parts, means.set_index("problems"))
     return figure
+
+
+def _scatter(ax: Axes, parts: dict[str, pd.DataFrame]) -> None:
+    both = pd.concat([part[["expert", "rewritten"]] for part in parts.values()]) if parts else None
+    lowest = -1.0 if both is None else float(both.min(axis=None))
+    ax.plot([lowest, 0], [lowest, 0], color=GREY, linewidth=0.8)
+    for i, (source, part) in enumerate(parts.items()):
+        style = {"color": DATA[source], "marker": MARKERS[i], "alpha": 0.6, "linewidths": 0}
+        ax.scatter(part["expert"], part["rewritten"], s=10, label=source, **style)
+    ax.set(xlabel="expert: mean log p (nats per token)", ylabel="rewritten: mean log p")
+    ax.legend(title="rewritten by", fontsize=8, markerscale=1.5)
+
+
+def _histogram(ax: Axes, parts: dict[str, pd.DataFrame], means: pd.DataFrame) -> None:
+    """Stacked counts of the differences; above them the mean of each source with its interval."""
+    values = np.concatenate([[0.0], *(part["difference"] for part in parts.values())])
+    edges = np.linspace(values.min(), values.max() + 1e-9, 31)
+    bottom = np.zeros(len(edges) - 1)
+    for i, (source, part) in enumerate(parts.items()):
+        counts = np.histogram(part["difference"], edges)[0]
+        style = {"color": DATA[source], "edgecolor": "white", "linewidth": 0.3, "hatch": ["", "////"][i % 2]}
+        ax.bar(edges[:-1], counts, np.diff(edges), bottom, align="edge", label=source, **style)
+        bottom += counts
+    for i, source in enumerate(parts):
+        value, low, high = means.loc[source, ["value", "low", "high"]]
+        style = {"color": DATA[source], "marker": MARKERS[i], "markeredgecolor": BLACK, "markersize": 5}
+        ax.errorbar(value, bottom.max() * (1.08 + 0.08 * i), xerr=[[value - low], [high - value]], capsize=2.5, **style)
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    ax.set(xlabel="difference in mean log p, rewritten − expert", ylabel="problems (marks: mean, interval)")
 
 
 def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
@@ -121,12 +136,9 @@ def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
         groups = list(part["group"].unique())
         for i, data in enumerate(("expert", "rewritten")):
             rows = part[part["data"] == data].set_index("group").reindex(groups)
-            at = np.arange(len(groups)) + 0.16 * (2 * i - 1)
-            errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-            ax.errorbar(at, rows["value"], yerr=np.abs(errors), color=DATA[data], marker=MARKERS[i], markersize=5,
-                        linestyle="none", capsize=2.5, label=data)  # fmt: skip
+            _dots(ax, np.arange(len(groups)) + 0.16 * (2 * i - 1), rows, DATA[data], MARKERS[i], data)
         ax.set_xticks(range(len(groups)), groups)
-        ax.set(xlabel=label, ylabel=name)
+        ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
         ax.set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=8)
@@ -154,17 +166,50 @@ def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
     return figure
 
 
+def gains(solved: pd.DataFrame, gain: pd.DataFrame) -> Figure:
+    """Left: training problems by how often the policy solves them. Right: held-out problems by their gap.
+
+    solved: group, data, value, low, high; gain: arm, gap, value, low, high (empty: no benchmark has demonstrations).
+    """
+    figure, axes = panels(1, 2)
+    left, right = axes[0]
+    groups = list(solved["group"].unique())
+    for i, (data, part) in enumerate(solved.groupby("data", sort=False)):
+        rows = part.set_index("group").reindex(groups)
+        _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[data], MARKERS[i], data)
+    left.set_xticks(range(len(groups)), groups)
+    left.set(xlabel="right samples of the training problem", ylabel="−log p (nats per token)", ylim=(0, None))
+    left.legend(fontsize=8)
+    names = list(gain["arm"].unique())
+    for i, (arm, part) in enumerate(gain.groupby("arm", sort=False)):
+        shift = 0.01 * (i - (len(names) - 1) / 2) * np.ptp(gain["gap"])
+        _dots(right, part["gap"] + shift, part, colour(arm, ARMS, names), MARKERS[i % 8], arm, line=DASHES[i % 4])
+    right.axhline(0, color=GREY, linewidth=0.8)
+    right.set(xlabel="gap: −log p of the expert's solution (nats per token)", ylabel="accuracy − base (points)")
+    if names:
+        right.legend(fontsize=8)
+    right.set_visible(bool(names))
+    return figure
+
+
+def _dots(
+    ax: Axes, at: np.ndarray, rows: pd.DataFrame, colour: str, marker: str, label: str, line: str = "none"
+) -> None:
+    """Values with their intervals."""
+    errors = np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]])
+    ax.errorbar(at, rows["value"], yerr=errors, color=colour, marker=marker, markersize=4.5, linestyle=line,
+                linewidth=1.2, capsize=2, label=label)  # fmt: skip
+
+
 def accuracies(results: pd.DataFrame) -> Figure:
-    """avg@n per benchmark and arm with intervals; the base as a line across."""
+    """avg@n per benchmark and arm with intervals."""
     benchmarks, names = list(results["benchmark"].unique()), list(results["arm"].unique())
     figure, axes = panels(1, 1, max(5.0, 1.25 * len(benchmarks)), 3.0)
     ax = axes[0, 0]
     for i, arm in enumerate(names):
         rows = results[results["arm"] == arm].set_index("benchmark").reindex(benchmarks)
         at = np.arange(len(benchmarks)) + 0.7 * ((i + 0.5) / len(names) - 0.5)
-        errors = np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]])
-        style = {"color": colour(arm, ARMS, names), "marker": MARKERS[i % 8], "markersize": 4.5}
-        ax.errorbar(at, rows["value"], yerr=errors, linestyle="none", capsize=2, label=arm, **style)
+        _dots(ax, at, rows, colour(arm, ARMS, names), MARKERS[i % 8], arm)
     ax.set_xticks(range(len(benchmarks)), benchmarks)
     ax.set(ylabel="accuracy (%)", ylim=(0, None))
     ax.grid(axis="x", visible=False)

@@ -1,33 +1,51 @@
-"""The policy gap before training: how the initial policy sees the expert's and the rewritten responses.
+"""The policy gap before training, read from data/scores.parquet: sums per response, token arrays, pairs of responses.
 
-    responses = read_responses(path, clip)      # DataFrame, a row a response: id, source and the sums below
-    pairs = pair(responses, chosen)             # the expert's and the rewritten response of each problem, aligned
-    gap_table(pairs, draws)                     # tidy: subset, data, level, behaviour, figure, value, low, high
+    responses = read_responses(path, (0.5, 2.0))   # DataFrame, a row a response: id, source and the sums below
+    pairs = pair(responses, chosen)                # the expert's and the rewritten response of each problem, aligned
+    tokens = read_tokens(path, pairs)              # {"expert": Tokens, "rewritten": Tokens}
 
-Everything but k-hat, MAD and the top share is a function of sums per response, so the scores file is read once, a row
-group at a time, and the bootstrap over problems resamples sums.
+Nearly every figure is a function of sums per response, so the file is read a row group at a time and a bootstrap over
+problems resamples sums. What is not (medians, tails, distributions) uses the tokens of at most so many problems that
+they fit into memory.
 
-Two conventions, told apart by the column `behaviour`: "b = 1" takes the unknown density of the author as 1 (DFT's
-reading: w = p), for every response alike; "known" divides by the recorded density of the policy's own responses.
+Two conventions, told apart by the column `behaviour` of every table: "b = 1" takes the unknown density of the author as
+1 (DFT's reading, w = p), for every response alike; "known" divides by the density the policy wrote its own response
+with, r = p / b. The latter is exact up to what the scores leave out: selection by the verifier, and truncation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from stages.lib import scores
-from stages.lib.statistics import Draws, Estimate, bca
+from stages.lib.records import RecordError
 
-SUMS = ["n", "l", "l2", "w", "w2", "c", "c2", "h", "k", "r", "r2", "d", "d2", "k3"]
-# n tokens; l = log p; w = p; c = clip(p); h entropy; k tokens of known density b; r = p / b, d = log r; k3 = r - 1 - d
+Array = NDArray[np.float64]
+SUMS = ["n", "l", "l2", "w", "w2", "c", "c2", "h", "k", "d", "d2", "r", "r2", "rc", "rc2", "k3"]
+# n tokens; l = log p; w = p; c = w clipped; h entropy; k tokens of known b; r = p / b, d = log r, rc = r clipped;
+# k3 = r - 1 - d
+TOKENS = 2_000_000  # held at once; beyond it medians, tails and distributions come from an even part of the problems
+SIDES = ("expert", "rewritten")
+
+
+class Tokens(NamedTuple):
+    """Tokens of one side, problem by problem, [N] each: row of `pairs`, log p, log r (nan where b is unknown)."""
+
+    problem: NDArray[np.int64]
+    logp: Array
+    log_r: Array
 
 
 def read_responses(path: Path, clip: tuple[float, float]) -> pd.DataFrame:
     """Sums over the tokens of each response, one row a response in the order of the file."""
     columns = ["id", "source", "logp", "logp_behaviour", "entropy"]
     parts = [_sums(group.to_pandas(), clip) for group in scores.groups(path, columns)]
+    if not parts:
+        raise RecordError(f"{path}: no scores; run `python -m stages.score` again")
     return pd.concat(parts).groupby(["id", "source"], sort=False, as_index=False).sum()
 
 
@@ -36,14 +54,15 @@ def _sums(tokens: pd.DataFrame, clip: tuple[float, float]) -> pd.DataFrame:
     log_r = logp - tokens["logp_behaviour"].to_numpy(np.float64)
     known = ~np.isnan(log_r)
     w, r, d = np.exp(logp), np.where(known, np.exp(log_r), 0.0), np.where(known, log_r, 0.0)
-    clipped = np.clip(w, *clip)
-    values = [np.ones_like(w), logp, logp**2, w, w**2, clipped, clipped**2, tokens["entropy"].to_numpy(np.float64)]
-    values += [known.astype(float), r, r**2, d, d**2, np.where(known, r - 1 - d, 0.0)]
-    frame = pd.DataFrame(dict(zip(SUMS, values, strict=True)))
+    c, rc = np.clip(w, *clip), np.where(known, np.clip(r, *clip), 0.0)
+    k3 = np.where(known, r - 1 - d, 0.0)
+    entropy = tokens["entropy"].to_numpy(np.float64)
+    columns = [np.ones_like(w), logp, logp**2, w, w**2, c, c**2, entropy, known, d, d**2, r, r**2, rc, rc**2, k3]
+    frame = pd.DataFrame(dict(zip(SUMS, map(np.float64, columns), strict=True)))
     return frame.groupby([tokens["id"], tokens["source"]], sort=False).sum().reset_index()
 
 
-def pair(responses: pd.DataFrame, chosen: dict[str, str]) -> pd.DataFrame:
+def pair(responses: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
     """One row a problem: `source` of its rewritten row, and the sums of both responses as expert_* and rewritten_*.
 
     chosen: problem id -> source of the row that rewriting put there. Problems without both scores are left out.
@@ -52,113 +71,96 @@ def pair(responses: pd.DataFrame, chosen: dict[str, str]) -> pd.DataFrame:
     expert = responses[responses["source"] == "expert"].drop(columns="source").add_prefix("expert_")
     frame = frame.merge(expert, left_on="id", right_on="expert_id").drop(columns="expert_id")
     renamed = responses.rename(columns={name: f"rewritten_{name}" for name in SUMS})
-    return frame.merge(renamed, on=["id", "source"])
+    frame = frame.merge(renamed, on=["id", "source"])
+    if frame.empty:
+        raise RecordError("data/scores.parquet and data/merged.jsonl have no problem in common; run `dvc repro`")
+    return frame
 
 
-def side(pairs: pd.DataFrame, data: str) -> np.ndarray:
+def side(pairs: pd.DataFrame, data: str) -> Array:
     """The sums [P, K] of one side, columns as SUMS."""
     return pairs[[f"{data}_{name}" for name in SUMS]].to_numpy(np.float64)
 
 
-def token_figures(totals: np.ndarray) -> dict[str, np.ndarray]:
-    """Figures per token from totals [..., K] over tokens; formulas as in `weights`."""
-    t = dict(zip(SUMS, np.moveaxis(totals, -1, 0), strict=True))
+def read_tokens(path: Path, pairs: pd.DataFrame) -> dict[str, Tokens]:
+    """The tokens of both sides; of every m-th problem where all would be more than TOKENS."""
+    total = pairs["expert_n"].sum() + pairs["rewritten_n"].sum()
+    kept = pairs.iloc[:: int(-(-total // TOKENS))]
+    rows = dict(zip(kept["id"], kept.index, strict=True))
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in SIDES}
+    for group in scores.groups(path, ["id", "source", "logp", "logp_behaviour"]):
+        frame = group.to_pandas()
+        frame["problem"] = frame["id"].map(rows)
+        frame = frame.dropna(subset="problem")
+        own = frame["source"].to_numpy() == pairs["source"].reindex(frame["problem"]).to_numpy()
+        parts["expert"].append(frame[frame["source"] == "expert"])
+        parts["rewritten"].append(frame[own])
+    return {name: _tokens(pd.concat(found)) for name, found in parts.items()}
+
+
+def _tokens(frame: pd.DataFrame) -> Tokens:
+    frame = frame.sort_values("problem", kind="stable")
+    logp, behaviour = (frame[name].to_numpy(np.float64) for name in ("logp", "logp_behaviour"))
+    return Tokens(frame["problem"].to_numpy(np.int64), logp, logp - behaviour)
+
+
+def within(tokens: Tokens, rows: NDArray[np.int64]) -> Tokens:
+    """The tokens of these problems, the problems renumbered 0, 1, ... in the order of `rows` (ascending)."""
+    places = np.searchsorted(rows, tokens.problem)
+    keep = (places < len(rows)) & (rows[np.minimum(places, len(rows) - 1)] == tokens.problem)
+    return Tokens(places[keep], tokens.logp[keep], tokens.log_r[keep])
+
+
+def token_figures(totals: Array) -> dict[str, Array]:
+    """Figures per token of w = p from totals [..., K]; the formulas are those of `weights`, written with sums."""
+    t = _named(totals)
     return {
         "ESS/N": t["w"] ** 2 / (t["n"] * t["w2"]),
+        "ESS/N, clipped": t["c"] ** 2 / (t["n"] * t["c2"]),
         "CV²": t["n"] * t["w2"] / t["w"] ** 2 - 1,
         "Var(w)": t["w2"] / t["n"] - (t["w"] / t["n"]) ** 2,
-        "Var(log p)": t["l2"] / t["n"] - (t["l"] / t["n"]) ** 2,
-        "mean log p": t["l"] / t["n"],
+        "Var(log w)": t["l2"] / t["n"] - (t["l"] / t["n"]) ** 2,
+        "mean log w": t["l"] / t["n"],
         "entropy": t["h"] / t["n"],
-        "ESS/N clipped": t["c"] ** 2 / (t["n"] * t["c2"]),
-        "tokens": t["n"],
     }
 
 
-def known_figures(totals: np.ndarray) -> dict[str, np.ndarray]:
-    """Figures per token of r = p / b where b is known, from totals [..., K]; all-unknown totals give nan."""
-    t = dict(zip(SUMS, np.moveaxis(totals, -1, 0), strict=True))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            "ESS/N": t["r"] ** 2 / (t["k"] * t["r2"]),
-            "CV²": t["k"] * t["r2"] / t["r"] ** 2 - 1,
-            "Var(w)": t["r2"] / t["k"] - (t["r"] / t["k"]) ** 2,
-            "Var(log w)": t["d2"] / t["k"] - (t["d"] / t["k"]) ** 2,
-            "χ²": t["r2"] / t["k"] - 1,
-            "KL k1": -t["d"] / t["k"],
-            "KL k3": t["k3"] / t["k"],
-        }
+def known_figures(totals: Array) -> dict[str, Array]:
+    """Figures per token of r = p / b over the tokens of known b, from totals [..., K]."""
+    t = _named(totals)
+    return {
+        "ESS/N": t["r"] ** 2 / (t["k"] * t["r2"]),
+        "ESS/N, clipped": t["rc"] ** 2 / (t["k"] * t["rc2"]),
+        "CV²": t["k"] * t["r2"] / t["r"] ** 2 - 1,
+        "Var(w)": t["r2"] / t["k"] - (t["r"] / t["k"]) ** 2,
+        "Var(log w)": t["d2"] / t["k"] - (t["d"] / t["k"]) ** 2,
+        "χ²": t["r2"] / t["k"] - 1,
+        "KL k1": -t["d"] / t["k"],
+        "KL k3": t["k3"] / t["k"],
+    }
 
 
-def sequence_figures(totals: np.ndarray) -> dict[str, np.ndarray]:
-    """Figures of M weights w from totals [..., 5] of 1, w, w², l, l²."""
-    n, w, w2, l1, l2 = np.moveaxis(totals, -1, 0)
+def _named(totals: Array) -> dict[str, Array]:
+    return dict(zip(SUMS, np.moveaxis(totals, -1, 0), strict=True))
+
+
+def response_sums(log_w: Array, clip: tuple[float, float]) -> Array:
+    """Per response 1, l, l², w, w², c, c², [P, 7], l = log w and c = w clipped.
+
+    w is rescaled by the largest one, which no figure made of it depends on; c is not.
+    """
+    w = np.exp(log_w - log_w.max())
+    c = np.exp(np.clip(log_w, np.log(max(clip[0], 1e-300)), np.log(clip[1])))
+    return np.stack([np.ones_like(w), log_w, log_w**2, w, w**2, c, c**2], axis=-1)
+
+
+def response_figures(totals: Array) -> dict[str, Array]:
+    """Figures over responses from totals [..., 7] of `response_sums`."""
+    n, l1, l2, w, w2, c, c2 = np.moveaxis(totals, -1, 0)
     return {
         "ESS/N": w**2 / (n * w2),
+        "ESS/N, clipped": c**2 / (n * c2),
         "CV²": n * w2 / w**2 - 1,
-        "Var(log p)": l2 / n - (l1 / n) ** 2,
-        "mean log p": l1 / n,
+        "Var(log w)": l2 / n - (l1 / n) ** 2,
+        "mean log w": l1 / n,
     }
-
-
-def sequence_sums(log_w: np.ndarray) -> np.ndarray:
-    """Per response 1, w, w², l, l², [P, 5]; w rescaled by the largest, which none of the figures depends on."""
-    w = np.exp(log_w - log_w.max())
-    return np.stack([np.ones_like(w), w, w**2, log_w, log_w**2], axis=-1)
-
-
-Figures = Callable[[np.ndarray], dict[str, np.ndarray]]
-
-
-def compare(
-    expert: np.ndarray, rewritten: np.ndarray, figures: Figures, draws: Draws
-) -> Iterator[tuple[str, str, Estimate]]:
-    """(data, figure, estimate) of both sides [P, K] and of their difference, from one paired bootstrap."""
-    width = expert.shape[1]
-    names: list[str] = []
-
-    def statistic(totals: np.ndarray) -> np.ndarray:
-        a, b = figures(totals[..., :width]), figures(totals[..., width:])
-        names[:] = a
-        return np.stack([*a.values(), *b.values(), *(b[name] - a[name] for name in a)], axis=-1)
-
-    estimates = bca(np.hstack([expert, rewritten]), statistic, draws)
-    for i, data in enumerate(("expert", "rewritten", "difference")):
-        for j, name in enumerate(names):
-            yield data, name, estimates[i * len(names) + j]
-
-
-def gap_table(pairs: pd.DataFrame, draws: Draws) -> pd.DataFrame:
-    """Every figure of every subset of problems (all, and by the source of the rewritten row), tidy."""
-    rows = []
-    for subset in subsets(pairs):
-        part = pairs if subset == "all" else pairs[pairs["source"] == subset]
-        for level, behaviour, data, figure, estimate in _figures(part, draws):
-            rows.append(
-                [subset, len(part), level, behaviour, data, figure, estimate.value, estimate.low, estimate.high]
-            )
-    columns = ["problems", "count", "level", "behaviour", "data", "figure", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def subsets(pairs: pd.DataFrame) -> list[str]:
-    return ["all", *(name for name in ("self", "resolved", "expert") if (pairs["source"] == name).any())]
-
-
-def _figures(part: pd.DataFrame, draws: Draws) -> Iterator[tuple[str, str, str, str, Estimate]]:
-    expert, rewritten = side(part, "expert"), side(part, "rewritten")
-    for item in compare(expert, rewritten, token_figures, draws):
-        yield "token", "b = 1", *item
-    logp = [data[:, SUMS.index("l")] for data in (expert, rewritten)]
-    mean_logp = [data[:, SUMS.index("l")] / data[:, SUMS.index("n")] for data in (expert, rewritten)]
-    for level, (a, b) in (("response", logp), ("response / length", mean_logp)):
-        for item in compare(sequence_sums(a), sequence_sums(b), sequence_figures, draws):
-            yield level, "b = 1", *item
-    if rewritten[:, SUMS.index("k")].any():
-        names = list(known_figures(rewritten[0]))
-        for name, estimate in zip(names, bca(rewritten, _stacked(known_figures), draws), strict=True):
-            yield "token", "known", "rewritten", name, estimate
-
-
-def _stacked(figures: Figures) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda totals: np.stack(list(figures(totals).values()), axis=-1)

@@ -21,7 +21,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Hardware, Policy
-from stages.lib.policy import PolicyError, load_model, load_tokenizer, stop_ids
+from stages.lib.policy import PolicyError, load_model, load_tokenizer, set_threads, stop_ids
 from stages.lib.records import Rollout, dumps
 
 
@@ -80,6 +80,7 @@ class TransformersEngine:
     """transformers' generate on batches of similar prompt length."""
 
     def __init__(self, policy: Policy, hardware: Hardware):
+        set_threads(hardware.threads)
         self.tokenizer = load_tokenizer(policy)
         self.tokenizer.padding_side = "left"
         self.model = load_model(policy)

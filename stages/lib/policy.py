@@ -6,14 +6,18 @@ stop_ids(tokenizer, model.generation_config) # {2}: generation stops at any of t
 end_id(tokenizer)                            # 2: the one that training appends to a demonstration
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from stages.lib.errors import StageError
 from stages.lib.params import Policy
+
+disable_progress_bar()  # one bar a stage: its own
 
 
 class PolicyError(StageError):
@@ -23,6 +27,17 @@ class PolicyError(StageError):
 def device() -> torch.device:
     """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_threads(threads: int) -> None:
+    """Torch's threads: as asked for; else one on a machine of up to four cores, this process's share of half of more.
+
+    One, because two threads that share a core with anything else wait for each other at every step, many times slower
+    than one. Never by load: sums come out differently with another number of threads, and the same run should give the
+    same bits.
+    """
+    cores, processes = os.cpu_count() or 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(threads or (1 if cores <= 4 else max(1, cores // 2 // processes)))
 
 
 def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
@@ -73,8 +88,8 @@ def response_ids(tokenizer: PreTrainedTokenizerBase, response: str, token_ids: l
 
 def _load(auto: Any, policy: Policy, **more: Any) -> Any:
     local = Path(policy.name)
-    is_path = local.is_absolute() or policy.name.startswith(("models/", "."))
-    if is_path and not any((local / name).is_file() for name in ("config.json", "adapter_config.json")):
+    here = local.is_absolute() or policy.name.startswith(("models/", "."))
+    if here and not any((local / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise PolicyError(f"policy.name {policy.name}: no such model folder (no config.json there)")
     try:
         return auto.from_pretrained(

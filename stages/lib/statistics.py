@@ -7,7 +7,7 @@ The unit is the problem, never the token or the response: responses to one probl
 seeds are a second, crossed level: every seed meets every problem.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,77 +41,84 @@ class Draws:
     def tails(self) -> Array:
         return np.array([(1 - self.confidence) / 2, (1 + self.confidence) / 2])
 
-    def counts(self, n: int, label: int = 0, size: int | None = None) -> Array:
-        """How often each of n units is drawn in each resample of `size` (default n) draws: [resamples, n]."""
-        rng = np.random.default_rng([self.seed, label, n])
-        return rng.multinomial(size or n, np.full(n, 1 / n), size=self.resamples).astype(np.float64)
+    def counts(self, n: int, label: int = 0, resamples: int | None = None) -> Array:
+        """How often each of n units is drawn in each resample, [R, n]."""
+        return np.concatenate(list(self.chunks(n, label, resamples)))
+
+    def normal(self) -> Array:
+        """Standard normal draws, [R, 1]: the same for every quantity, so that equal ones get equal intervals."""
+        return np.random.default_rng([self.seed, 0]).standard_normal((self.resamples, 1))
+
+    def chunks(self, n: int, label: int = 0, resamples: int | None = None) -> Iterator[Array]:
+        """The same counts, some resamples at a time."""
+        rng, left = np.random.default_rng([self.seed, label, n]), resamples or self.resamples
+        while left > 0:
+            step = min(left, max(1, CHUNK // n))
+            yield rng.multinomial(n, np.full(n, 1 / n), size=step).astype(np.float64)
+            left -= step
 
 
 def crossed(tables: Sequence[Array], draws: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> list[Estimate]:
     """Mean over seeds and problems, averaged over benchmarks, with bootstrap intervals over problems and seeds.
 
-    tables: one [M, S, P_b] a benchmark. Problems and seeds are resampled independently (the pigeonhole bootstrap,
-    Owen 2007, arXiv 0712.1111). Taken as it is, its spread is wrong with few seeds: S seeds resampled vary by (S-1)/S
-    too little, what is left over between seed and problem is counted up to three times. So its deviations are rescaled
-    to the standard error of `two_way_error` and widened from normal to Student's t at its degrees of freedom, as in
-    Hesterberg (2014, arXiv 1411.5279, section 4.1). What the bootstrap keeps is the shape.
+    tables: one [M, S, P_b] a benchmark. Problems are resampled within each benchmark, every seed meeting the same ones.
+    Seeds are drawn from a normal with their unbiased variance component: three of them have no shape to resample, and
+    resampling them understates their variance by a third, while what is left between seed and problem is counted up to
+    three times (the pigeonhole bootstrap, Owen 2007, arXiv 0712.1111). The deviations are widened from normal to
+    Student's t at the degrees of freedom of `two_way`, as in Hesterberg (2014, arXiv 1411.5279, section 4.1); p is the
+    t test at the same standard error.
     """
     from scipy import stats
 
     values = np.mean([table.mean(axis=(1, 2)) for table in tables], axis=0)
-    deviations = _pigeonhole(tables, draws) - values
-    errors, freedom = two_way_error(tables)
+    problem, seed, freedom = two_way(tables)
+    deviations = _resampled(tables, draws) + draws.normal() * np.sqrt(seed)
     widen = stats.t.ppf(draws.tails[1], freedom) / stats.norm.ppf(draws.tails[1])
-    spread = deviations.std(axis=0)
-    scale = np.divide(widen * errors, spread, out=np.zeros_like(spread), where=spread > 1e-12)
-    low, high = np.clip(values + scale * np.quantile(deviations, draws.tails, axis=0), *bounds)
+    low, high = np.clip(values + widen * np.quantile(deviations, draws.tails, axis=0), *bounds)
+    errors = np.sqrt(problem + seed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(values) / errors, freedom)
-    p = np.where(errors > 1e-12, p, np.where(np.abs(values) > 1e-12, 0.0, 1.0))
+        p = np.where(errors > 1e-12, 2 * stats.t.sf(np.abs(values) / errors, freedom), values == 0)
     return [Estimate(*map(float, row)) for row in zip(values, low, high, errors, p, strict=True)]
 
 
-def _pigeonhole(tables: Sequence[Array], draws: Draws) -> Array:
-    """Resampled means, [R, M]: seeds are shared by the benchmarks, problems are drawn within each."""
-    seeds = tables[0].shape[1]
-    by_seed = draws.counts(seeds, label=1) / seeds
+def _resampled(tables: Sequence[Array], draws: Draws) -> Array:
+    """Deviations of the mean over resampled problems, [R, M], spread like P - 1 of P problems: without bias."""
     total = 0.0
     for label, table in enumerate(tables):
-        problems = table.shape[2]
-        by_problem = draws.counts(problems, label=2 + label) / problems
-        total = total + np.einsum("rs,msr->rm", by_seed, table @ by_problem.T)
+        means, n = table.mean(axis=1), table.shape[2]
+        counts = draws.counts(n, label=label)
+        total = total + (counts @ means.T / n - means.mean(axis=1)) * np.sqrt(n / max(n - 1, 1))
     return total / len(tables)
 
 
-def two_way_error(tables: Sequence[Array]) -> tuple[Array, Array]:
-    """Standard error of the mean over crossed seeds and problems and its degrees of freedom, [M] each.
+def two_way(tables: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Variance of the mean over crossed seeds and problems: problems' part, seeds' part, degrees of freedom, [M] each.
 
-    With x = mu + seed + problem + rest, the mean squares give V_seed = v_s/S + v_r/SP, V_problem = v_p/P + v_r/SP and
-    V_rest = v_r/SP without bias; Var(mean) = V_problem + max(V_seed - V_rest, 0). Degrees of freedom by Satterthwaite
-    (1946). One seed: over problems alone.
+    With x = mu + seed + problem + rest and variances s, p, r, the mean squares estimate V_problem = p/P + r/SP,
+    V_seed = s/S + r/SP and V_rest = r/SP without bias, and Var(mean) = V_problem + (V_seed - V_rest), the bracket being
+    0 at least. Degrees of freedom after Satterthwaite (1946), the mean square of the seeds counted even where the
+    bracket is 0: that it is 0 was estimated from S seeds, too. One seed: over problems alone.
     """
-    count, seeds = len(tables), tables[0].shape[1]
-    problem, problem_df, rest, rest_df = 0.0, 0.0, 0.0, 0.0
-    for table in tables:
-        n = table.shape[2]
-        part = table.mean(axis=1).var(axis=1, ddof=1) / n / count**2 if n > 1 else np.full(len(table), np.nan)
-        problem, problem_df = problem + part, problem_df + part**2 / max(n - 1, 1)
-        if seeds > 1 and n > 1:
-            centred = table - table.mean(1, keepdims=True) - table.mean(2, keepdims=True)
-            centred = centred + table.mean((1, 2), keepdims=True)
-            freedom = (seeds - 1) * (n - 1)
-            part = (centred**2).sum((1, 2)) / freedom / (seeds * n) / count**2
-            rest, rest_df = rest + part, rest_df + part**2 / freedom
+    count, seeds, zero = len(tables), tables[0].shape[1], np.zeros(len(tables[0]))
+    parts = np.stack([table.mean(1).var(1, ddof=1) / table.shape[2] for table in tables]) / count**2
+    problem, below = parts.sum(axis=0), (parts**2 / [[table.shape[2] - 1] for table in tables]).sum(axis=0)
     if seeds == 1:
-        return np.sqrt(problem), _ratio(problem**2, problem_df)
+        return problem, zero, _freedom(problem, below, 1)
+    rest = np.sum([_interaction(table) / (seeds * table.shape[2]) for table in tables], axis=0) / count**2
     seed = np.mean([table.mean(axis=2) for table in tables], axis=0).var(axis=1, ddof=1) / seeds
-    extra = seed > rest
-    total = problem + np.where(extra, seed - rest, 0.0)
-    return np.sqrt(total), _ratio(total**2, problem_df + np.where(extra, seed**2 / (seeds - 1) + rest_df, 0.0))
+    extra = np.maximum(seed - rest, 0.0)
+    return problem, extra, _freedom(problem + extra, below + seed**2 / (seeds - 1), seeds - 1)
 
 
-def _ratio(above: Array, below: Array) -> Array:
-    return np.divide(above, below, out=np.ones_like(above), where=below > 0)
+def _freedom(total: Array, below: Array, least: int) -> Array:
+    return np.maximum(np.divide(total**2, below, out=np.ones_like(total), where=below > 0), least)
+
+
+def _interaction(table: Array) -> Array:
+    """Mean square of what seed and problem leave unexplained, [M, S, P] -> [M]."""
+    _, seeds, n = table.shape
+    rest = table - table.mean(1, keepdims=True) - table.mean(2, keepdims=True) + table.mean((1, 2), keepdims=True)
+    return (rest**2).sum((1, 2)) / max((seeds - 1) * (n - 1), 1)
 
 
 def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: int = 0) -> list[Estimate]:
@@ -125,7 +132,7 @@ def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: i
     values = np.asarray(statistic(sums.sum(axis=0)))
     if len(sums) < 2:
         return [Estimate(float(value), float("nan"), float("nan")) for value in values]
-    resampled = np.concatenate([statistic(part @ sums) for part in _count_chunks(draws, len(sums), label)])
+    resampled = np.concatenate([statistic(part @ sums) for part in draws.chunks(len(sums), label)])
     left_out = statistic(sums.sum(axis=0) - sums)
     off = left_out.mean(axis=0) - left_out
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -137,15 +144,6 @@ def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: i
     ends = [np.quantile(column, level) for column, level in zip(resampled.T, levels.T, strict=True)]
     spread = resampled.std(axis=0)
     return [Estimate(float(v), *map(float, e), float(s)) for v, e, s in zip(values, ends, spread, strict=True)]
-
-
-def _count_chunks(draws: Draws, n: int, label: int):
-    """Counts [r, n], some resamples at a time."""
-    rng = np.random.default_rng([draws.seed, label, n])
-    step, left = max(1, CHUNK // n), draws.resamples
-    while left > 0:
-        yield rng.multinomial(n, np.full(n, 1 / n), size=min(step, left)).astype(np.float64)
-        left -= step
 
 
 def paired(differences: Array) -> dict[str, float]:

@@ -1,24 +1,21 @@
-"""The tables of reports/: what goes into them (DataFrames) and how they are written (Markdown, LaTeX, CSV, JSON).
+"""The numbers of the tables, as tidy DataFrames: accuracies, effects, measures of answers, composition, metrics.
 
-Accuracies are in per cent, differences of accuracies in percentage points. Tidy CSVs hold every figure; the Markdown
-tables are the part of them that a reader wants first.
+Accuracies are in per cent, differences of accuracies in percentage points. How they are laid out is in `views`.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stages.lib import gap
 from stages.lib.arms import BASE, Answers, Arm, arms, majority, pass_at
 from stages.lib.params import Params
-from stages.lib.records import Judgement, Merged, RecordError, read, replacing
+from stages.lib.records import Judgement, Merged, RecordError, read
 from stages.lib.statistics import Draws, Estimate, crossed, holm, paired
 
 AVERAGE = "average"
+SOURCES = ("self", "resolved", "expert")
 PERCENT = (0.0, 100.0)
 BOUNDS = ["value", "low", "high"]
 AllAnswers = dict[str, dict[str, Answers]]
@@ -136,31 +133,29 @@ def _bounded(item: Estimate, measure: str) -> tuple[float, float, float]:
     return item.value, max(0.0, item.low), min(high, item.high)
 
 
-def composition(folder: Path, responses: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(per source of the rewritten set: count, share, mean tokens; solved rates of samples, re-solving, the expert)."""
-    chosen = chosen_sources(folder)
-    pairs = gap.pair(responses, chosen)
+def composition(merged: dict[str, Merged], pairs: pd.DataFrame) -> pd.DataFrame:
+    """Per source of the rewritten set: problems, share, mean tokens of its response and of the expert's to the same."""
+    counts = Counter(row.source for row in merged.values())
     rows = []
-    for source in (*(name for name in ("self", "resolved", "expert")), "all"):
+    for source in (*SOURCES, "all"):
         part = pairs if source == "all" else pairs[pairs["source"] == source]
-        count = len(chosen) if source == "all" else Counter(chosen.values())[source]
-        rows.append([source, count, 100 * count / len(chosen), part["rewritten_n"].mean(), part["expert_n"].mean()])
-    columns = ["source", "problems", "share", "tokens", "expert tokens"]
-    return pd.DataFrame(rows, columns=columns), solved_rates(folder / "verdicts")
+        count = len(merged) if source == "all" else counts[source]
+        rows.append([source, count, 100 * count / len(merged), part["rewritten_n"].mean(), part["expert_n"].mean()])
+    return pd.DataFrame(rows, columns=["source", "problems", "share", "tokens", "expert tokens"])
 
 
-def chosen_sources(folder: Path) -> dict[str, str]:
-    """Problem id -> source of its row in the merged set."""
-    chosen = {row.id: row.source for row in read(Merged, folder / "merged.jsonl")}
-    if not chosen:
+def read_merged(folder: Path) -> dict[str, Merged]:
+    """What became of each problem, by its id."""
+    merged = {row.id: row for row in read(Merged, folder / "merged.jsonl")}
+    if not merged:
         raise RecordError(f"{folder / 'merged.jsonl'}: no rows; run `dvc repro`")
-    return chosen
+    return merged
 
 
-def solved_rates(folder: Path) -> pd.DataFrame:
+def solved_rates(folder: Path, guides: list[str]) -> pd.DataFrame:
     """Per kind of response: how many problems and responses were judged, shares right and cut off, problems solved."""
-    rows = []
-    for name, label in (("expert", "expert's demonstrations"), ("sample", "samples"), ("resolve", "guided re-solving")):
+    rows, named = [], {"expert": "expert's demonstrations", "sample": "samples"}
+    for name, label in (named | {f"resolve-{guide}": f"re-solved, guide: {guide}" for guide in guides}).items():
         verdicts = list(read(Judgement, folder / f"{name}.jsonl"))
         solved = {row.id for row in verdicts if row.correct}
         ids, count = {row.id for row in verdicts}, max(1, len(verdicts))
@@ -168,6 +163,11 @@ def solved_rates(folder: Path) -> pd.DataFrame:
         cut = 100 * sum(row.reason == "cut_off" for row in verdicts) / count
         rows.append([label, len(ids), len(verdicts), right, cut, 100 * len(solved) / max(1, len(ids))])
     return pd.DataFrame(rows, columns=["of", "problems", "responses", "right", "cut off", "problems solved"])
+
+
+def tidy_composition(shares: pd.DataFrame, solved: pd.DataFrame) -> pd.DataFrame:
+    """Both frames as one: of, measure, value."""
+    return pd.concat([shares.rename(columns={"source": "of"}), solved]).melt("of", var_name="measure").dropna()
 
 
 def metrics(results: pd.DataFrame, shares: pd.DataFrame, ess: dict[str, float]) -> dict[str, dict[str, float]]:
@@ -179,88 +179,3 @@ def metrics(results: pd.DataFrame, shares: pd.DataFrame, ess: dict[str, float]) 
         "share": {source: round(value, 1) for source, value in zip(share["source"], share["share"], strict=True)},
         "ess": {data: round(value, 3) for data, value in ess.items()},
     }
-
-
-def results_wide(results: pd.DataFrame) -> pd.DataFrame:
-    """Arms down, benchmarks across, cells like "55.1 [52.0, 58.3]"."""
-    cells = results.assign(cell=[interval(*row) for row in results[BOUNDS].itertuples(index=False)])
-    wide = cells.pivot(index="arm", columns="benchmark", values="cell")
-    return wide.loc[results["arm"].unique(), results["benchmark"].unique()]
-
-
-def interval(value: float, low: float, high: float, digits: int = 1) -> str:
-    """ "55.1 [52.0, 58.3]", a minus sign for a hyphen; "–" for what is not defined."""
-    if np.isnan(value):
-        return "–"
-    shown = f"{value:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if not np.isnan(low) else "")
-    return shown.replace("-", "−")
-
-
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(text)
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-
-
-def write_json(path: Path, values: object) -> None:
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-
-
-def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A pipe table, the first column left, the others right."""
-    header = list(header)
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join([" :-- ", *[" --: "] * (len(header) - 1)]) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
-
-
-def markdown_frame(frame: pd.DataFrame, digits: int = 1) -> str:
-    """A DataFrame with its index as the first column; floats with `digits` decimals."""
-    header = [frame.index.name or "", *map(str, frame.columns)]
-    rows = zip(*(frame[name] for name in frame.columns), strict=True)
-    return markdown(
-        header, [[str(label), *(_cell(v, digits) for v in row)] for label, row in zip(frame.index, rows, strict=True)]
-    )
-
-
-def _cell(value: object, digits: int) -> str:
-    return interval(value, np.nan, np.nan, digits) if isinstance(value, float) else str(value)
-
-
-def effects_markdown(effects: pd.DataFrame) -> str:
-    """Contrast, difference with interval, p values and effect sizes."""
-    header = ["contrast", "difference", "p", "p (Holm)", "p (Wilcoxon)", "d_z", "rank-biserial"]
-    rows = []
-    for row in effects.to_dict("records"):
-        cells = [interval(row["value"], row["low"], row["high"])]
-        cells += [p_value(row[name]) for name in ("p", "p_holm", "p_wilcoxon")]
-        rows.append([row["contrast"], *cells, *(interval(row[n], np.nan, np.nan, 2) for n in ("d_z", "rank_biserial"))])
-    return markdown(header, rows)
-
-
-def p_value(p: float) -> str:
-    """ "0.032", or "< 0.001"."""
-    return "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def latex(results: pd.DataFrame, note: str) -> str:
-    """A booktabs table; the highest value of each column in bold."""
-    names = list(results["benchmark"].unique())
-    best = results.groupby("benchmark")["value"].max()
-    lines = [r"% needs \usepackage{booktabs}", r"\begin{tabular}{l" + "r" * len(names) + "}", r"\toprule"]
-    lines += [" & ".join(["", *map(tex, names)]) + r" \\", r"\midrule"]
-    for arm, rows in results.groupby("arm", sort=False):
-        cells = []
-        for value, low, high, name in rows[[*BOUNDS, "benchmark"]].itertuples(index=False):
-            number = rf"\textbf{{{value:.1f}}}" if value == best[name] else f"{value:.1f}"
-            cells.append(rf"{number} {{\scriptsize [{low:.1f}, {high:.1f}]}}")
-        lines.append(" & ".join([tex(str(arm)), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {note}"]) + "\n"
-
-
-def tex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(char, f"\\{char}" if char in "&%$#_{}" else char) for char in text)

@@ -11,7 +11,6 @@ whatever the hardware.
 
 import copy
 import math
-import os
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -294,15 +293,6 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
     )
     args._n_gpu = min(1, args.n_gpu)  # several devices are several processes, never DataParallel
     return args
-
-
-def set_threads(threads: int) -> None:
-    """Torch's threads: as asked for, else this process's share of the cores.
-
-    Never by load: sums come out differently with another number of threads, and the same run should give the same bits.
-    """
-    share = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    torch.set_num_threads(threads or share)
 
 
 def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> None:

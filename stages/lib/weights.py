@@ -89,15 +89,18 @@ def sequences(log_w: ArrayLike, lengths: ArrayLike) -> tuple[Array, Array]:
 def k_hat(log_w: ArrayLike) -> float:
     """Shape of the generalised Pareto fitted to the largest weights (PSIS, arXiv 1507.02646), by arviz-stats.
 
-    Above `k_threshold` an importance-sampling estimate with these weights cannot be trusted at this sample size. Equal
-    weights have no tail: nan. Fewer than 25 weights: nan.
+    Above `k_threshold` an importance-sampling estimate with these weights cannot be trusted at this sample size. Where
+    the largest weights are equal there is no tail to fit: nan. Fewer than 25 weights: nan.
     """
     log_w = _flat(log_w)
     if log_w.size < 25 or np.ptp(log_w) < 1e-6:
         return float("nan")
     from arviz_stats.base import array_stats  # here: importing it takes longer than most stages need
 
-    return float(array_stats.psislw(-log_w)[1])  # it takes log-likelihoods, whose negative is the log-weight
+    try:
+        return float(array_stats.psislw(-log_w)[1])  # it takes log-likelihoods, whose negative is the log-weight
+    except ValueError:  # its way to say that the largest weights are all equal
+        return float("nan")
 
 
 def k_threshold(n: int) -> float:

@@ -1,0 +1,163 @@
+"""Measures the embedded policy and writes its model card: `python -m models.micro.card`, about a minute.
+
+    models/micro/*, stages/lib/testbed.py -> models/micro/README.md
+
+The pipeline measures all of this again and with care (confidence intervals, its own verifier); the card is for whoever
+changes the mix and wants to see at once what came of it. A response counts as right where it ends in the right box.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from models.micro.corpus import Chat
+from models.micro.pretrain import FOLDER, IGNORED, Recipe, collate, encode, load
+from stages.lib import prompts, testbed
+from stages.lib.params import Prompt
+from stages.lib.records import Problem, replacing
+
+TRAINING_PROBLEMS, BENCHMARK_PROBLEMS = 768, 100
+SAMPLES, RETELLINGS, MAX_NEW_TOKENS, BATCH = 4, 8, 96, 256
+
+CARD = """---
+license: apache-2.0
+tags: [testbed]
+---
+# micro: the embedded policy
+
+A Llama of {parameters:.2f} million parameters that adds and subtracts, made so that guided re-solving can be watched
+from end to end on a laptop. **It is a testbed: its figures are about the method and say nothing about 7B models.**
+
+## What it was made to be
+A policy that knows the way but slips, instead of a lookup table: its pre-training sequences ({sequences:,} of them,
+seen once) hold the mistakes that it will make, so its probabilities are calibrated.
+
+- {own:.0%} own way on the plain prompt: left to right, one step a line. {above:.0%} of the steps are off by one, but
+  {below:.0%} where a number is below zero; what follows is consistent with the slip. So problems differ in
+  difficulty, and what no sample solves is missed by slips, not for want of ability.
+- {guided:.0%} own way on the guided prompt, which shows the expert's solution. There {guided_above:.0%} of the steps
+  slip, and {guided_below:.0%} where a number is below zero.
+- {expert:.0%} the expert's way on the plain prompt: gains first, then losses, then their difference, several terms at
+  a time. It never slips, never goes below zero before its last step, and skips the small steps.
+- {words:.0%} of any kind write the signs as words; {wide:.0%} have 2 to 4 terms of two digits. The others have 2 to
+  8 terms of one digit.
+
+Fine-tuning problems have 4 to 6 terms of one digit. Expressions are divided among pre-training, fine-tuning and
+benchmarks by a hash: no expression is in two of them.
+
+## What it measures
+At temperature 1, {samples} responses a problem:
+
+| benchmark | share right |
+| --- | --- |
+{benchmarks}
+
+| on {n} fine-tuning problems | |
+| --- | --- |
+| share of responses that are right | {right:.3f} |
+| problems that at least one of {samples} responses solves | {solved:.3f} |
+| of the others, re-solved by at least one of {retellings} guided responses | {resolved:.3f} |
+| share of those guided responses that are right | {guided_right:.3f} |
+| mean log-probability per token, the expert's solutions | {expert_logp:.3f} |
+| mean log-probability per token, right own-way solutions | {own_logp:.3f} |
+
+`models/micro/card.py` writes this page. `dvc repro models/micro/dvc.yaml` rebuilds tokenizer, weights and page from
+`models/micro/params.yaml`: the same bits on the same machine; another processor's matrix products round differently.
+"""
+
+
+@dataclass
+class Bench:
+    """The policy with what it is asked in."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    words: Prompt
+
+    def plain(self, rows: list[Problem], n: int) -> torch.Tensor:
+        """Which of n responses to each plain prompt are right: booleans, [problem, response]."""
+        return self._right(rows, [prompts.plain(row.problem, self.words) for row in rows], n)
+
+    def guided(self, rows: list[Problem], n: int) -> torch.Tensor:
+        """The same for guided prompts."""
+        return self._right(rows, [prompts.guided(row.problem, row.solution, self.words) for row in rows], n)
+
+    def log_probability(self, rows: list[Problem], responses: list[str]) -> float:
+        """Mean natural log-probability of the responses' tokens after the plain prompts."""
+        pairs = [Chat(prompts.plain(row.problem, self.words), text) for row, text in zip(rows, responses, strict=True)]
+        ids, labels = collate([encode(self.tokenizer, chat) for chat in pairs], self.tokenizer.pad_token_id)
+        with torch.no_grad():
+            logits = self.model(input_ids=ids).logits[:, :-1]
+        return -cross_entropy(logits.transpose(1, 2), labels[:, 1:], ignore_index=IGNORED).item()
+
+    def _right(self, rows: list[Problem], chats: list[list[prompts.Message]], n: int) -> torch.Tensor:
+        responses = self._respond([chat for chat in chats for _ in range(n)])
+        marks = [text.endswith(f"\\boxed{{{rows[i // n].answer}}}<|end|>") for i, text in enumerate(responses)]
+        return torch.tensor(marks).view(-1, n)
+
+    def _respond(self, chats: list[list[prompts.Message]]) -> list[str]:
+        texts = [self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+        responses: list[str] = []
+        for start in tqdm(range(0, len(texts), BATCH), leave=False):
+            inputs = self.tokenizer(
+                texts[start : start + BATCH], padding=True, add_special_tokens=False, return_tensors="pt"
+            )
+            ids = self.model.generate(**inputs, do_sample=True, top_k=0, max_new_tokens=MAX_NEW_TOKENS)
+            replies = ids[:, inputs["input_ids"].shape[1] :]
+            responses += [self.tokenizer.decode(reply).replace("<|pad|>", "") for reply in replies]
+        return responses
+
+
+def measure(bench: Bench, recipe: Recipe) -> dict[str, object]:
+    """Every figure of the page."""
+    rows = testbed.problems(TRAINING_PROBLEMS, 0)
+    marks = bench.plain(rows, SAMPLES)
+    unsolved = [row for row, mark in zip(rows, marks, strict=True) if not mark.any()]
+    guided = bench.guided(unsolved, RETELLINGS)
+    own = [testbed.own_solution(testbed.terms_of(row.problem.removesuffix(" ="))) for row in rows]
+    sets = testbed.benchmarks(BENCHMARK_PROBLEMS, 1)
+    shares = {name: bench.plain(problems, SAMPLES).float().mean().item() for name, problems in sets.items()}
+    return {
+        "benchmarks": "\n".join(f"| {name} | {share:.3f} |" for name, share in shares.items()),
+        "right": marks.float().mean().item(),
+        "solved": marks.any(1).float().mean().item(),
+        "resolved": guided.any(1).float().mean().item(),
+        "guided_right": guided.float().mean().item(),
+        "expert_logp": bench.log_probability(rows, [row.solution for row in rows]),
+        "own_logp": bench.log_probability(rows, own),
+    }
+
+
+def described(recipe: Recipe, model: PreTrainedModel) -> dict[str, object]:
+    """What the page says of how the policy was made."""
+    mix = recipe.mix
+    return {
+        "parameters": model.num_parameters() / 1e6,
+        "sequences": recipe.train.steps * recipe.train.batch_size,
+        "own": 1 - mix.expert - mix.guided,
+        "above": mix.slips.above,
+        "below": mix.slips.below,
+        "guided_above": mix.guided_slips.above,
+        "guided_below": mix.guided_slips.below,
+        **{name: getattr(mix, name) for name in ("guided", "expert", "words", "wide")},
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(1)  # the same bits whatever the number of cores
+    torch.manual_seed(0)
+    recipe = load()
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    figures = measure(Bench(model, tokenizer, recipe.prompt), recipe)
+    counts = {"samples": SAMPLES, "retellings": RETELLINGS, "n": TRAINING_PROBLEMS}
+    with replacing(FOLDER / "README.md") as file:
+        file.write(CARD.format(**figures, **described(recipe, model), **counts))
+    print("models/micro/README.md: right on {right:.2f} of responses to fine-tuning problems".format(**figures))
+
+
+if __name__ == "__main__":
+    main()
