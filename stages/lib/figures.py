@@ -146,6 +146,7 @@ def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
         ax.set_xticks(range(len(groups)), groups)
         ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
+        ax.margins(y=0.1)
         ax.set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=8)
     return figure
@@ -196,9 +197,8 @@ def gains(solved: pd.DataFrame, gain: pd.DataFrame) -> Figure:
     right.axhline(0, color=GREY, linewidth=0.8)
     right.set(xlabel="gap: −log p of expert (nats per token)", ylabel="accuracy − base (points)")
     if names:
-        right.legend(fontsize=8, loc="best")
         right.locator_params(axis="x", nbins=5)
-        right.margins(y=0.25)
+        figure.legend(*right.get_legend_handles_labels(), fontsize=8, loc="outside right center")
     right.set_visible(bool(names))
     return figure
 
