@@ -4,8 +4,13 @@
     data/merged.jsonl            {"id": "train-17", "source": "self", "index": 2, "samples": 4, ...}
     data/train/expert.jsonl      the demonstrations as they came
     data/train/rewritten.jsonl   the method's training set
-    data/train/self.jsonl        ablation: only problems that a sample solved
-    data/train/no-guide.jsonl    ablation: a correct sample, else the expert's
+
+Controls, in data/train too:
+    self          the problems that a sample solved, alone
+    no-guide      a correct sample, else the expert's demonstration
+    solved        the expert's demonstrations of the problems that a sample solved: is it selection?
+    matched       as many of the rewritten as have the tokens of the expert's set: is it more tokens?
+    answer-hint   re-solved with the answer as the only guide (where resolve.guides has `answer`)
 
 Among several correct responses one is chosen at random, by a generator seeded per problem, so that adding problems
 changes no other choice. Demonstrations that fail verification are counted and kept: all sets hold the same problems.
@@ -14,35 +19,81 @@ changes no other choice. Demonstrations that fail verification are counted and k
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from stages.lib.cli import run
-from stages.lib.params import load, root
-from stages.lib.records import Judgement, Merged, Problem, Rollout, TrainingRow, read, read_problems, replacing, write
+from stages.lib.params import Policy, load, root
+from stages.lib.policy import load_tokenizer, response_ids
+from stages.lib.records import (
+    Judgement,
+    Merged,
+    Problem,
+    Rollout,
+    TrainingRow,
+    read,
+    read_problems,
+    replacing,
+    replacing_folder,
+    write,
+)
+
+Rows = dict[str, TrainingRow]  # by problem id
 
 
 def main() -> None:
     params, data = load(), root() / "data"
     problems = read_problems(data / "problems.jsonl", need_solution=True)
-    merged = merge(problems, data / "verdicts", params.merge.seed)
     expert = {problem.id: expert_row(problem) for problem in problems}
-    own = chosen_rows(problems, merged, data)
-    rewritten = {**expert, **own}
+    guides = params.resolve.guides
+    merged = {guide: merge(problems, data / "verdicts", guide, params.merge.seed) for guide in guides}
+    own = {guide: chosen_rows(problems, merged[guide], data, guide) for guide in guides}
+    size = token_counter(params.policy)
+    sets = training_sets(expert, own[guides[0]], params.merge.seed, size)
+    if "answer" in own:
+        sets["answer-hint"] = {**expert, **own["answer"]}
+    write(data / "merged.jsonl", merged[guides[0]])
+    with replacing_folder(data / "train") as folder:
+        for name, rows in sets.items():
+            write(folder / f"{name}.jsonl", rows.values())
+    write_counts(merged[guides[0]], data / "counts" / "merge.json")
+
+
+def training_sets(expert: Rows, own: Rows, seed: int, size: Callable[[TrainingRow], int]) -> dict[str, Rows]:
+    """Every data variant by name: a new one is one more line here. Rows keep the problems' order."""
     samples = {id_: row for id_, row in own.items() if row.source == "self"}
-    write(data / "merged.jsonl", merged)
-    for name, rows in {
+    rewritten = {**expert, **own}
+    return {
         "expert": expert,
         "rewritten": rewritten,
         "self": samples,
         "no-guide": {**expert, **samples},
-    }.items():
-        write(data / "train" / f"{name}.jsonl", rows.values())
-    write_counts(merged, data / "counts" / "merge.json")
+        "solved": {id_: expert[id_] for id_ in samples},
+        "matched": matched(rewritten, sum(map(size, expert.values())), seed, size),
+    }
 
 
-def merge(problems: list[Problem], verdicts: Path, seed: int) -> list[Merged]:
+def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], int]) -> Rows:
+    """Rows in a random order until the next would exceed `budget` response tokens, back in their own order."""
+    order, kept, used = list(rows), set(), 0
+    random.Random(f"{seed}:matched").shuffle(order)
+    for id_ in order:
+        used += size(rows[id_])
+        if used > budget:
+            break
+        kept.add(id_)
+    return {id_: row for id_, row in rows.items() if id_ in kept}
+
+
+def token_counter(policy: Policy) -> Callable[[TrainingRow], int]:
+    tokenizer = load_tokenizer(policy)
+    return lambda row: len(response_ids(tokenizer, row.response, row.token_ids))
+
+
+def merge(problems: list[Problem], verdicts: Path, guide: str, seed: int) -> list[Merged]:
     """One row per problem: where its response comes from, and how many were right on the way."""
-    samples, resolved, expert = (by_problem(verdicts / f"{name}.jsonl") for name in ("sample", "resolve", "expert"))
+    names = ("sample", f"resolve-{guide}", "expert")
+    samples, resolved, expert = (by_problem(verdicts / f"{name}.jsonl") for name in names)
     return [choose(p.id, samples.get(p.id, []), resolved.get(p.id, []), expert[p.id][0], seed) for p in problems]
 
 
@@ -83,11 +134,11 @@ def expert_row(problem: Problem) -> TrainingRow:
     )
 
 
-def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path) -> dict[str, TrainingRow]:
+def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path, guide: str) -> Rows:
     """The policy's own chosen responses by problem id, in the problems' order; the rollouts stream by."""
     chosen = {(row.source, row.id, row.index) for row in merged if row.source != "expert"}
     found: dict[str, tuple[str, Rollout]] = {}
-    for source, file in (("self", "samples.jsonl"), ("resolved", "resolved.jsonl")):
+    for source, file in (("self", "samples.jsonl"), ("resolved", f"resolved/{guide}.jsonl")):
         for row in read(Rollout, data / file):
             if (source, row.id, row.index) in chosen:
                 found[row.id] = (source, row)

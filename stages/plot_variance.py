@@ -113,7 +113,7 @@ def data_section(data: Path, merged: dict[str, Merged], shares: pd.DataFrame, pa
         "testbed": params.problems.source == "testbed",
         "token_finding": findings.tokens(shares),
         "composition": views.composition(shares),
-        "solved": views.solved(tables.solved_rates(data / "verdicts")),
+        "solved": views.solved(tables.solved_rates(data / "verdicts", params.resolve.guides)),
         "composition_note": views.COMPOSITION_NOTE,
         "counts": report.counts(data / "counts"),
         "examples": report.examples(data, merged, problems, params.report.examples),

@@ -9,13 +9,12 @@ folder with one such file per benchmark for `benchmarks.source`.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 from stages.lib import testbed
 from stages.lib.cli import run
 from stages.lib.params import Benchmarks, Problems, load, root
-from stages.lib.records import Problem, RecordError, read_problems, replacing, write
+from stages.lib.records import Problem, RecordError, read_problems, replacing, replacing_folder, write
 
 
 def main() -> None:
@@ -25,7 +24,9 @@ def main() -> None:
     check_apart(problems, benchmarks)
     data = root() / "data"
     write(data / "problems.jsonl", problems)
-    write_benchmarks(data / "benchmarks", benchmarks)
+    with replacing_folder(data / "benchmarks") as folder:
+        for name, rows in benchmarks.items():
+            write(folder / f"{name}.jsonl", rows)
     sizes = {name: len(rows) for name, rows in benchmarks.items()}
     with replacing(data / "counts" / "prepare.json") as file:
         json.dump({"problems": len(problems), "benchmarks": sizes}, file, indent=2)
@@ -57,12 +58,6 @@ def check_apart(problems: list[Problem], benchmarks: dict[str, list[Problem]]) -
             if row.problem.strip() in trained:
                 twin = trained[row.problem.strip()]
                 raise RecordError(f"benchmark {name}: {row.id} is also training problem {twin}; drop one of them")
-
-
-def write_benchmarks(folder: Path, benchmarks: dict[str, list[Problem]]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, rows in benchmarks.items():
-        write(folder / f"{name}.jsonl", rows)
 
 
 def describe(sizes: dict[str, int]) -> str:

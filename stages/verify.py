@@ -1,6 +1,6 @@
 """Check final answers against the references: of the expert's demonstrations, of the samples, of the re-solved.
 
-    python -m stages.verify expert|sample|resolve
+    python -m stages.verify expert | sample | resolve-solution (or another of prompts.GUIDES)
     data/verdicts/sample.jsonl       {"id": "train-17", "index": 0, "correct": true, "extracted": "9", ...}
     data/counts/verify-sample.json   how many, and for which reasons
 
@@ -21,27 +21,36 @@ from stages.lib.cli import run
 from stages.lib.journal import Journal, identity
 from stages.lib.judging import judge
 from stages.lib.params import ParamsError, load, root
+from stages.lib.prompts import GUIDES
 from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems, replacing
 
-SOURCES = {"expert": "problems.jsonl", "sample": "samples.jsonl", "resolve": "resolved.jsonl"}
 BATCH = 512  # verdicts per append to the journal
 
 
 def main() -> None:
     params, name = load(), sys.argv[1] if len(sys.argv) == 2 else ""
-    if name not in SOURCES:
-        raise ParamsError(f"verify takes one of {', '.join(SOURCES)}, not {name!r}")
     data = root() / "data"
+    sources = {"expert": "problems.jsonl", "sample": "samples.jsonl"}
+    sources |= {f"resolve-{guide}": f"resolved/{guide}.jsonl" for guide in GUIDES}
+    if name not in sources:
+        raise ParamsError(f"verify takes one of {', '.join(sources)}, not {name!r}")
     references = {row.id: row.answer for row in read_problems(data / "problems.jsonl")}
-    with Journal(f"verify-{name}", identity("verify", key=name, item=SOURCES[name])) as journal:
+    with Journal(f"verify-{name}", stage_identity(name, sources[name])) as journal:
         done = sum(1 for _ in journal.lines())
-        rows = islice(responses(name, data / SOURCES[name]), done, None)
+        rows = islice(responses(name, data / sources[name]), done, None)
         judgements = judge(rows, references, params.verify, params.hardware.workers or None)
         bar = iter(tqdm(judgements, desc=f"verify {name}", unit="response", initial=done))
         while batch := list(islice(bar, BATCH)):
             journal.append(dumps(row) for row in batch)
         journal.deliver(data / "verdicts" / f"{name}.jsonl")
     write_counts(name, data)
+
+
+def stage_identity(name: str, file: str) -> str:
+    """Samples and demonstrations are one foreach stage of dvc.yaml, the guides are a matrix of another."""
+    if name.startswith("resolve-"):
+        return identity("verify-resolved", item={"guide": name.removeprefix("resolve-")})
+    return identity("verify", key=name, item=file)
 
 
 def responses(name: str, path: Path) -> Iterator[Rollout]:

@@ -92,7 +92,7 @@ def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:
     write(folder / "expert.jsonl", [judge(row.id, True) for row in rows])
     write(folder / "sample.jsonl", [judge(row.id, source == "self", k) for row, source in pairs for k in range(4)])
     unsolved = [(row, source) for row, source in pairs if source != "self"]
-    write(folder / "resolve.jsonl", [judge(row.id, source == "resolved") for row, source in unsolved])
+    write(folder / "resolve-solution.jsonl", [judge(row.id, source == "resolved") for row, source in unsolved])
 
 
 def token_scores(data: Path, rows: list[Problem], sources: list[str], rng: np.random.Generator) -> None:

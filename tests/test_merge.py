@@ -41,18 +41,20 @@ def test_choice_is_uniform_over_the_correct_ones_and_fixed_per_problem() -> None
 
 
 @pytest.fixture
-def merged(checkout: Path) -> Path:
+def merged(checkout: Path, tiny_folder: Path) -> Path:
     """Three problems: one solved by a sample, one re-solved, one left to the expert, whose demonstration is wrong."""
     data = checkout / "data"
+    params = checkout / "params.yaml"
+    params.write_text(params.read_text().replace("name: models/micro", f"name: {tiny_folder}"))
     names = ("own", "retold", "left")
     write(data / "problems.jsonl", [Problem(id=n, problem=f"{n}?", answer="1", solution=f"expert {n}") for n in names])
     draw = lambda id_, i, text: Rollout(id=id_, index=i, response=text, finish="stop", token_ids=[i], logprobs=[-1.0])  # noqa: E731
     write(data / "samples.jsonl", [draw(n, i, f"{n} {i}") for n in names for i in range(2)])
-    write(data / "resolved.jsonl", [draw(n, i, f"{n} again {i}") for n in names[1:] for i in range(2)])
+    write(data / "resolved" / "solution.jsonl", [draw(n, i, f"{n} again {i}") for n in names[1:] for i in range(2)])
     verdicts = {
         "expert": [judged(n, n != "left")[0] for n in names],
         "sample": judged("own", False, True) + judged("retold", False, False) + judged("left", False, False),
-        "resolve": judged("retold", True, False) + judged("left", False, False),
+        "resolve-solution": judged("retold", True, False) + judged("left", False, False),
     }
     for name, rows in verdicts.items():
         write(data / "verdicts" / f"{name}.jsonl", rows)
@@ -74,6 +76,24 @@ def test_training_sets(merged: Path) -> None:
     assert sets["expert"] == [(n, "expert", f"expert {n}") for n in ("own", "retold", "left")]
     assert sets["self"] == [own]
     assert sets["no-guide"] == [own, ("retold", "expert", "expert retold"), left]
+
+
+def test_controls(merged: Path) -> None:
+    solved = [(row.id, row.source) for row in read(TrainingRow, merged / "train" / "solved.jsonl")]
+    assert solved == [("own", "expert")]
+    assert not (merged / "train" / "answer-hint.jsonl").exists()  # asked for by no guide
+
+
+def test_matched_keeps_to_the_budget_of_tokens() -> None:
+    row = lambda i, size: TrainingRow(  # noqa: E731
+        id=str(i), source="self", index=0, problem="p", answer="1", response="r", token_ids=[1] * size
+    )
+    rows = {str(i): row(i, 1 + i % 5) for i in range(200)}
+    size = lambda row: len(row.token_ids)  # noqa: E731
+    kept = fallback_merge.matched(rows, 300, 0, size)
+    assert 295 <= sum(map(size, kept.values())) <= 300
+    assert list(kept) == sorted(kept, key=int) and kept != fallback_merge.matched(rows, 300, 1, size)
+    assert fallback_merge.matched(rows, 10_000, 0, size) == rows
 
 
 def test_rows_carry_what_was_sampled(merged: Path) -> None:

@@ -83,10 +83,17 @@ def test_a_response_to_no_problem(params: Params) -> None:
 
 
 def test_unknown_name(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ParamsError, match="expert, sample, resolve"):
+    with pytest.raises(ParamsError, match="expert, sample, resolve-solution"):
         run_verify("smaple", monkeypatch)
 
 
 def test_stage_names_agree_with_the_graph() -> None:
-    for name, file in verify.SOURCES.items():
-        assert Path("data") / file in declared("verify", key=name, item=file)[1]
+    assert Path("data/samples.jsonl") in declared("verify", key="sample", item="samples.jsonl")[1]
+    assert Path("data/resolved/half.jsonl") in declared("verify-resolved", item={"guide": "half"})[1]
+
+
+def test_resolved_responses_are_verified(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (samples / "resolved").mkdir()
+    (samples / "samples.jsonl").rename(samples / "resolved" / "half.jsonl")
+    run_verify("resolve-half", monkeypatch)
+    assert len(list(read(Judgement, samples / "verdicts" / "resolve-half.jsonl"))) == 2 * COUNT

@@ -82,6 +82,11 @@ class Sample(Decoding):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resolve(Decoding):
+    guides: list[Literal["solution", "answer", "half"]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verify:
     markers: bool
     timeout: float = within(0.1, 3600.0)
@@ -171,7 +176,7 @@ class Params:
     benchmarks: Benchmarks
     sample: Sample
     verify: Verify
-    resolve: Decoding
+    resolve: Resolve
     merge: Merge
     grid: Grid
     loss: Loss

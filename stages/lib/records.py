@@ -2,9 +2,9 @@
 
     Problem        data/problems.jsonl, data/benchmarks/*.jsonl
         {"id": "train-17", "problem": "4 - 3 + 8 =", "answer": "9", "solution": "Gains: ... \\boxed{9}"}
-    Rollout        data/samples.jsonl, data/resolved.jsonl          one row per response
+    Rollout        data/samples.jsonl, data/resolved/*.jsonl        one row per response
         {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", "token_ids": [...], "logprobs": [...]}
-    Judgement      data/verdicts/{expert,sample,resolve}.jsonl      one row per response, in the order of the responses
+    Judgement      data/verdicts/*.jsonl                            one row per response, in the order of the responses
         {"id": "train-17", "index": 0, "correct": true, "extracted": "9", "reason": "equal"}
     Merged         data/merged.jsonl                                one row per problem
         {"id": "train-17", "source": "self", "index": 2, "samples": 4, "samples_correct": 3, ...}
@@ -19,8 +19,10 @@ when complete (`write`), never half-written.
 
 import json
 import os
+import shutil
 import types
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -183,6 +185,20 @@ class replacing:
         os.fsync(self.file.fileno())
         self.file.close()
         self.partial.unlink() if kind else os.replace(self.partial, self.path)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """`with replacing_folder(path) as partial`: a folder that takes the place of `path` only when all is in it."""
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def parse(cls: type[Row], line: str, where: str) -> Row:

@@ -152,10 +152,10 @@ def read_merged(folder: Path) -> dict[str, Merged]:
     return merged
 
 
-def solved_rates(folder: Path) -> pd.DataFrame:
+def solved_rates(folder: Path, guides: list[str]) -> pd.DataFrame:
     """Per kind of response: how many problems and responses were judged, shares right and cut off, problems solved."""
-    rows = []
-    for name, label in (("expert", "expert's demonstrations"), ("sample", "samples"), ("resolve", "guided re-solving")):
+    rows, named = [], {"expert": "expert's demonstrations", "sample": "samples"}
+    for name, label in (named | {f"resolve-{guide}": f"re-solved, guide: {guide}" for guide in guides}).items():
         verdicts = list(read(Judgement, folder / f"{name}.jsonl"))
         solved = {row.id for row in verdicts if row.correct}
         ids, count = {row.id for row in verdicts}, max(1, len(verdicts))
