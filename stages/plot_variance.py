@@ -88,6 +88,7 @@ def write_up(frames: Frames, params: Params, folder: Path) -> dict[str, Any]:
         "control_findings": list(findings.controls(effects, params)),
         "accuracy_note": views.accuracy_note(params, len(params.grid.seed)),
         "effects_note": views.effects_note(params),
+        "training_findings": findings.training(frames["training"]),
         "gain_finding": findings.gain(frames["correlation"]),
         "correlations": views.correlations(frames["correlation"]),
     }

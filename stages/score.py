@@ -2,6 +2,8 @@
 
     python -m stages.score      # data/train/{expert,rewritten}.jsonl, data/problems.jsonl -> data/scores.parquet
 
+The expert's solutions to benchmark problems are scored, too, where a benchmark has them: the gap of held-out problems.
+
 Every response is scored under the plain prompt, exactly as training will see it (same prompt, same tokens, same end
 token). A response that the policy itself wrote also gets its behaviour density: the log-probability under the prompt
 and at the temperature that it was sampled with. That density is exact up to two things it leaves out: the verifier kept
@@ -25,7 +27,7 @@ from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
 from stages.lib.policy import load_model, load_tokenizer, response_ids, set_threads
 from stages.lib.records import Problem, RecordError, TrainingRow, read, read_problems
-from stages.lib.scores import ResponseScores, join, write_part
+from stages.lib.scores import BENCHMARK, ResponseScores, join, write_part
 
 INPUTS = ("data/train/expert.jsonl", "data/train/rewritten.jsonl")  # the other training sets are parts of these
 WINDOW = 1024  # responses: what is sorted by length together, what is held in memory, what a kill loses at most
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 def rows(problems: dict[str, Problem]) -> Iterator[TrainingRow]:
-    """Every distinct response of the training sets: each (id, source) once."""
+    """Every distinct response of the training sets, each (id, source) once, and the benchmarks' solutions."""
     seen: set[tuple[str, str]] = set()
     for name in INPUTS:
         for row in read(TrainingRow, root() / name):
@@ -74,6 +76,21 @@ def rows(problems: dict[str, Problem]) -> Iterator[TrainingRow]:
             if (row.id, row.source) not in seen:
                 seen.add((row.id, row.source))
                 yield row
+    for path in sorted((root() / "data/benchmarks").glob("*.jsonl")):
+        yield from (solution_row(path.stem, problem) for problem in read(Problem, path) if problem.solution)
+
+
+def solution_row(benchmark: str, problem: Problem) -> TrainingRow:
+    """A benchmark problem's solution in the form of a training response."""
+    return TrainingRow(
+        id=f"{benchmark}/{problem.id}",
+        source=BENCHMARK,
+        index=None,
+        problem=problem.problem,
+        answer=problem.answer,
+        response=problem.solution or "",
+        token_ids=None,
+    )
 
 
 def make_job(row: TrainingRow, problems: dict[str, Problem], tokenizer: object, params: Params) -> Job:

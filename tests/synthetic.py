@@ -22,7 +22,14 @@ MEASURES = ["weighted_loss", "nll", "entropy", "kl", "weight_var", "ess", "logp_
 MEASURES += ["eos_prob", "accuracy"]
 
 
-def experiment(folder: Path, problems: int = 60, test_problems: int = 25, seeds: int = 3, n: int = 4) -> Path:
+def experiment(
+    folder: Path,
+    problems: int = 60,
+    test_problems: int = 25,
+    seeds: int = 3,
+    n: int = 4,
+    sources: list[str] | None = None,
+) -> Path:
     """Writes the whole data folder; returns `folder`."""
     rng = np.random.default_rng(0)
     params = YAML().load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -32,7 +39,10 @@ def experiment(folder: Path, problems: int = 60, test_problems: int = 25, seeds:
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)
     data = folder / "data"
-    sources = rng.choice(["self", "resolved", "expert"], size=problems, p=[0.6, 0.2, 0.2]).tolist()
+    sources = (
+        sources or rng.choice(["self", "resolved", "expert"], size=problems, p=[0.6, 0.2, 0.2]).tolist()
+    ) * problems
+    sources = sources[:problems]
     rows = [problem(f"train-{i}") for i in range(problems)]
     write(data / "problems.jsonl", rows)
     write(data / "train/expert.jsonl", [training_row(row, "expert") for row in rows])
@@ -90,8 +100,8 @@ def token_scores(data: Path, rows: list[Problem], sources: list[str], rng: np.ra
     scored = [response(row.id, "expert", 1.5, rng) for row in rows]
     own = [(row, source) for row, source in zip(rows, sources, strict=True) if source != "expert"]
     scored += [response(row.id, source, 0.5 if source == "self" else 0.8, rng) for row, source in own]
-    write_part(data / "part-0.parquet", scored[:50])
-    write_part(data / "part-1.parquet", scored[50:])
+    write_part(data / "part-0.parquet", scored[:10])
+    write_part(data / "part-1.parquet", scored[10:])
     parts = [data / "part-0.parquet", data / "part-1.parquet"]
     join(parts, data / "scores.parquet")
     for part in parts:

@@ -37,20 +37,20 @@ def coverage(estimates: list, truth: float) -> float:
 
 @pytest.mark.parametrize("sd", [0.0, 0.01, 0.03, 0.08], ids="seed-sd-{}".format)
 def test_intervals_over_problems_and_three_seeds_cover(sd: float) -> None:
-    """From seeds that do not differ to seeds that differ by eight points. Where they do not differ at all, intervals of
-    differences are wide: from three seeds it cannot be known that they do not."""
+    """From seeds that do not differ to seeds that differ by eight points (sd). Where they do not differ at all, the
+    intervals of differences are wide: three seeds cannot tell. At eight points they are too few for 95 %."""
     rng = np.random.default_rng(1)
     means, differences = experiment(rng, sd, (SIMULATIONS, 3, 100))
-    large = experiment(rng, sd, (1, 1000, 1500))
+    large = experiment(rng, sd, (20_000, 1, 100))
     truths = [np.mean([table.mean() for table in tables]) for tables in large]
-    assert 0.925 <= coverage(crossed(means, DRAWS), truths[0]) <= 0.975
-    assert 0.925 <= coverage(crossed(differences, DRAWS), truths[1]) <= 0.99
+    assert (0.93 if sd < 0.05 else 0.905) <= coverage(crossed(means, DRAWS), truths[0]) <= 0.975
+    assert 0.93 <= coverage(crossed(differences, DRAWS), truths[1]) <= 0.99
 
 
 def test_intervals_of_one_policy_cover() -> None:
     rng = np.random.default_rng(2)
     means, _ = experiment(rng, 0.0, (SIMULATIONS, 1, 100))
-    large, _ = experiment(rng, 0.0, (1, 1, 2_000_000))
+    large, _ = experiment(rng, 0.0, (20_000, 1, 100))
     assert 0.93 <= coverage(crossed(means, DRAWS), np.mean([table.mean() for table in large])) <= 0.97
 
 
@@ -58,7 +58,7 @@ def test_resampling_three_seeds_would_not_cover() -> None:
     """Why seeds are not simply resampled: the plain two-way bootstrap of the same tables misses the truth too often."""
     rng = np.random.default_rng(1)
     (table, *_), _ = experiment(rng, 0.08, (300, 3, 100))
-    truth = np.mean(experiment(rng, 0.08, (1, 2000, 2000))[0][0])
+    truth = np.mean(experiment(rng, 0.08, (20_000, 1, 100))[0][0])
     seeds, problems = DRAWS.counts(3, label=1) / 3, DRAWS.counts(100) / 100
     low, high = np.quantile(np.einsum("rs,msp,rp->rm", seeds, table, problems, optimize=True), DRAWS.tails, axis=0)
     assert np.mean((low <= truth) & (truth <= high)) < 0.92

@@ -14,6 +14,7 @@ from stages.lib.records import RecordError
 from stages.lib.statistics import Draws
 
 QUANTILES = np.linspace(0, 1, 201)
+FEWEST = 5  # responses that make a distribution worth drawing
 TRAINING = {  # columns of data/training/*.csv that are drawn, and what their axes say
     "ess": "ESS/N (b = 1)",
     "logp_var": "Var(log p) (nats²)",
@@ -32,14 +33,16 @@ def quantiles(tokens: dict[str, Tokens], pairs: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for name, source in SUBSETS.items():
         part = pairs if source is None else pairs[pairs["source"] == source]
+        if len(part) < FEWEST:
+            continue
         data = "expert" if source is None else "rewritten"
-        by_token = gap.within(tokens[data], part.index.to_numpy()).logp if len(part) else []
+        by_token = gap.within(tokens[data], part.index.to_numpy()).logp
+        label = "expert" if source is None else name
         for level, values in (("token", by_token), ("response", part[f"{data}_l"] / part[f"{data}_n"])):
-            if len(values):
-                curve = np.quantile(values, QUANTILES)
-                label = "expert" if source is None else name
-                frames.append(pd.DataFrame({"group": label, "level": level, "quantile": QUANTILES, "logp": curve}))
-    return pd.concat(frames, ignore_index=True)
+            curve = np.quantile(values, QUANTILES)
+            frames.append(pd.DataFrame({"group": label, "level": level, "quantile": QUANTILES, "logp": curve}))
+    columns = ["group", "level", "quantile", "logp"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
 def problems(pairs: pd.DataFrame) -> pd.DataFrame:

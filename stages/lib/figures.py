@@ -26,6 +26,7 @@ SPARE = [GREEN, PURPLE, BLACK, YELLOW]
 DASHES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
+SHARES = ("eos_prob",)  # drawn from 0 to 1, lest a difference in the seventh digit fill the panel
 LABELS = {"ESS/N": "ESS/N (b = 1)", "Var(log w)": "Var(log p) (nats²)", "Var(w)": "Var(w) (b = 1)"}
 
 STYLE = {
@@ -63,21 +64,26 @@ def colour(name: str, known: dict[str, str], names: Sequence[str]) -> str:
 
 
 def distributions(quantiles: pd.DataFrame) -> Figure:
-    """Cumulative distributions of log p: per token, and per response the mean over its tokens.
+    """Left: the share of tokens less probable than exp(-x), both axes logarithmic. Right: mean log p of responses.
 
     quantiles: group, level (token | response), quantile, logp.
     """
     figure, axes = panels(1, 2)
-    titles = {"token": "log p of a token (nats)", "response": "mean log p of a response (nats per token)"}
-    for ax, (level, label) in zip(axes[0], titles.items(), strict=True):
-        part = quantiles[quantiles["level"] == level]
-        names = list(part["group"].unique())
-        for i, (name, curve) in enumerate(part.groupby("group", sort=False)):
-            style = {"color": colour(name.split(":")[0], DATA, names), "linestyle": DASHES[i % 4]}
-            ax.plot(curve["logp"], curve["quantile"], label=name, linewidth=1.5, **style)
-        ax.set(xlabel=label, ylabel="share at or below", ylim=(0, 1))
-        ax.set_xlim(left=part.loc[part["quantile"] >= 0.01, "logp"].min(), right=0.0)
-    axes[0, 0].legend(fontsize=8)
+    left, right = axes[0]
+    groups = list(quantiles["group"].unique())
+    for (level, name), curve in quantiles.groupby(["level", "group"], sort=False):
+        i = groups.index(name)
+        style = {"color": colour(str(name), DATA, groups), "linestyle": DASHES[i % 4], "linewidth": 1.5, "label": name}
+        if level == "token":
+            left.plot(np.maximum(-curve["logp"], 1e-6), curve["quantile"], **style)
+        else:
+            right.plot(curve["logp"], curve["quantile"], **style)
+    left.set(xscale="log", yscale="log", xlim=(1e-3, None), ylim=(4e-3, 1.1))
+    left.set(xlabel="x: −log p of a token (nats)", ylabel="share of tokens above x")
+    own = quantiles[(quantiles["level"] == "response") & (quantiles["quantile"] >= 0.01)]
+    right.set(xlabel="mean log p of a response (nats per token)", ylabel="share of responses at or below", ylim=(0, 1))
+    right.set_xlim(own["logp"].min(), 0.0)
+    left.legend(fontsize=8)
     return figure
 
 
@@ -122,7 +128,7 @@ def _histogram(ax: Axes, parts: dict[str, pd.DataFrame], means: pd.DataFrame) ->
         style = {"color": DATA[source], "marker": MARKERS[i], "markeredgecolor": BLACK, "markersize": 5}
         ax.errorbar(value, bottom.max() * (1.08 + 0.08 * i), xerr=[[value - low], [high - value]], capsize=2.5, **style)
     ax.axvline(0, color=GREY, linewidth=0.8)
-    ax.set(xlabel="difference in mean log p, rewritten − expert", ylabel="problems (marks: mean, interval)")
+    ax.set(xlabel="mean log p, rewritten − expert (nats)", ylabel="problems (marks: mean, interval)")
 
 
 def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
@@ -140,6 +146,7 @@ def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
         ax.set_xticks(range(len(groups)), groups)
         ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
+        ax.margins(y=0.1)
         ax.set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=8)
     return figure
@@ -160,6 +167,9 @@ def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
             ax.plot(steps.index, steps["mean"], linestyle=DASHES[i % 4], linewidth=1.4, label=arm, **style)
             ax.fill_between(steps.index, steps["min"], steps["max"], alpha=0.2, linewidth=0, **style)
         ax.set(xlabel="optimizer step", ylabel=label)
+        ax.ticklabel_format(useOffset=False)
+        if measure in SHARES:
+            ax.set_ylim(0, 1.05)
     for ax in list(axes.flat)[len(measures) :]:
         ax.set_visible(False)
     axes[0, 0].legend(fontsize=8)
@@ -185,9 +195,10 @@ def gains(solved: pd.DataFrame, gain: pd.DataFrame) -> Figure:
         shift = 0.01 * (i - (len(names) - 1) / 2) * np.ptp(gain["gap"])
         _dots(right, part["gap"] + shift, part, colour(arm, ARMS, names), MARKERS[i % 8], arm, line=DASHES[i % 4])
     right.axhline(0, color=GREY, linewidth=0.8)
-    right.set(xlabel="gap: −log p of the expert's solution (nats per token)", ylabel="accuracy − base (points)")
+    right.set(xlabel="gap: −log p of expert (nats per token)", ylabel="accuracy − base (points)")
     if names:
-        right.legend(fontsize=8)
+        right.locator_params(axis="x", nbins=5)
+        figure.legend(*right.get_legend_handles_labels(), fontsize=8, loc="outside right center")
     right.set_visible(bool(names))
     return figure
 

@@ -13,6 +13,8 @@ from stages.lib.params import Params
 from stages.lib.tables import AVERAGE
 from stages.lib.text import show
 
+SMALLER = {"ESS/N": 1, "CV²": -1, "Var(log w)": -1, "mean log w": 1, "MAD(log w)": -1, "top 1 % share": -1}
+# which way a figure goes when the gap shrinks; Var(w), entropy and clipped figures go either way
 CONTROLS = {  # (data, control): the question, and what a difference above, below or not told from 0 means
     ("rewritten", "self"): ("Is it the problems that no sample solved? Self only leaves them out.",
         "the problems that sampling did not solve add something", "leaving those problems out is better",
@@ -126,6 +128,7 @@ def gap(table: pd.DataFrame, paired: pd.DataFrame, shares: pd.DataFrame) -> list
                 f"than the expert's to the same problem, by {show(row['value'], row['low'], row['high'])} nats per "
                 f"token; it is more probable in {row['higher']:.0f} % of them."
             )
+    lines.append(disagreeing(table))
     kept = shares.set_index("source").loc["expert", "share"]
     return [
         *lines,
@@ -155,6 +158,38 @@ def variance(table: pd.DataFrame) -> str:
         f"Var(w) per token, the figure that the method is usually argued with, {verb} with rewriting: {values[0]} to "
         f"{values[1]}. It is small for tokens of probability near 0 as for those near 1 and proves nothing by itself."
     )
+
+
+def disagreeing(table: pd.DataFrame) -> str:
+    """The figures at b = 1 that say nothing, or the opposite of a smaller gap."""
+    part = table[(table["problems"] == "all") & (table["behaviour"] == "b = 1") & (table["data"] == "difference")]
+    verdicts: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    for row in part.to_dict("records"):
+        sign = SMALLER.get(row["figure"], 0)
+        if sign:
+            verdicts[direction(row) * sign].append(f"{row['figure']} per {row['level']}")
+    agree = (
+        f"{len(verdicts[1])} of {sum(map(len, verdicts.values()))} figures say that the gap is smaller after rewriting"
+    )
+    others = [f"{word}: {', '.join(verdicts[sign])}" for sign, word in ((-1, "the opposite"), (0, "not told apart"))
+              if verdicts[sign]]  # fmt: skip
+    return f"{agree}{'; ' if others else ''}{'; '.join(others)}."
+
+
+def training(curves: pd.DataFrame) -> list[str]:
+    """Per arm, what ESS/N, Var(log p) and KL did from the first to the last step, on the arm's own data."""
+    lines = []
+    for arm, part in curves.groupby("arm", sort=False):
+        ends = part[part["step"].isin([part["step"].min(), part["step"].max()])]
+        words = []
+        for column, name in (("ess", "ESS/N"), ("logp_var", "Var(log p)"), ("nll", "−log p of the data")):
+            first, last = ends.groupby("step")[column].mean()
+            verb = "rises" if last > first else "falls"
+            words.append(f"{name} {verb} from {show(first)} to {show(last)}")
+        kl = ends[ends["step"] == ends["step"].max()]["kl"]
+        seeds = f" ({show(kl.min())} to {show(kl.max())} over seeds)" if len(kl) > 1 else ""
+        lines.append(f"{arm}: {', '.join(words)}; KL to the initial policy ends at {show(kl.mean())} nats{seeds}.")
+    return lines
 
 
 def tokens(shares: pd.DataFrame) -> str:

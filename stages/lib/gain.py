@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from stages.lib.arms import BASE, Answers
 from stages.lib.records import Merged
+from stages.lib.scores import BENCHMARK
 from stages.lib.statistics import Draws, bca, crossed
 
-SOURCE = "benchmark"  # of the expert's solutions to benchmark problems, in data/scores.parquet; id: benchmark/id
 Array = NDArray[np.float64]
 Tables = dict[str, tuple[Array, Array]]  # benchmark -> gap [P], gain [arms, S, P]
 
 
 def tables(responses: pd.DataFrame, answers: dict[str, dict[str, Answers]]) -> Tables:
     """Of every benchmark whose problems have an expert's solution; empty where none has."""
-    scored = responses[responses["source"] == SOURCE].set_index("id")
+    scored = responses[responses["source"] == BENCHMARK].set_index("id")
     gaps = (-scored["l"] / scored["n"]).to_dict()
     found: Tables = {}
     for name, base in answers[BASE].items():

@@ -24,7 +24,8 @@ from stages.lib.text import Table, markdown
 PACKAGES = ("torch", "transformers", "datasets", "peft", "accelerate", "math-verify", "reasoning-gym", "numpy", "scipy")
 CAPTIONS = {
     "accuracy": "Accuracy per benchmark and on average; bars: intervals over problems and seeds.",
-    "logp": "Cumulative distributions of log p under the initial policy. Fallback: the expert's responses to the "
+    "logp": "Log-probabilities under the initial policy: how many tokens are improbable, how "
+    "probable responses are. Fallback: the expert's responses to the "
     "problems that rewriting did not solve.",
     "paired": "Each problem's two responses under the initial policy. Above the line, and right of 0: the "
     "rewritten one is more probable.",

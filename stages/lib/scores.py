@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from stages.lib.records import RecordError
 
+BENCHMARK = "benchmark"  # the source of the expert's solutions to benchmark problems; their id: benchmark/id
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),

@@ -9,7 +9,7 @@ seeds are a second, crossed level: every seed meets every problem.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,11 +51,23 @@ class Draws:
 
     def chunks(self, n: int, label: int = 0, resamples: int | None = None) -> Iterator[Array]:
         """The same counts, some resamples at a time."""
-        rng, left = np.random.default_rng([self.seed, label, n]), resamples or self.resamples
-        while left > 0:
-            step = min(left, max(1, CHUNK // n))
-            yield rng.multinomial(n, np.full(n, 1 / n), size=step).astype(np.float64)
-            left -= step
+        resamples = resamples or self.resamples
+        if resamples * n <= CHUNK:
+            yield _counts(self.seed, label, n, resamples)
+            return
+        rng = np.random.default_rng([self.seed, label, n])
+        for start in range(0, resamples, max(1, CHUNK // n)):
+            yield _draw(rng, n, min(resamples - start, max(1, CHUNK // n)))
+
+
+@lru_cache(maxsize=16)
+def _counts(seed: int, label: int, n: int, resamples: int) -> Array:
+    """Counts that fit into one chunk: many figures ask for the same ones."""
+    return _draw(np.random.default_rng([seed, label, n]), n, resamples)
+
+
+def _draw(rng: np.random.Generator, n: int, resamples: int) -> Array:
+    return rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
 
 
 def crossed(tables: Sequence[Array], draws: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> list[Estimate]:

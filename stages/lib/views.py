@@ -90,12 +90,12 @@ def threshold(figure: str, count: int) -> str:
 
 def gap_sources(table: pd.DataFrame) -> Table:
     """Per token, b = 1, by the source of the rewritten response: the problems are the same in both rows of a source."""
-    names = ["mean log w", "ESS/N", "CV²", "Var(log w)", "Var(w)"]
+    names = ["mean log w", "ESS/N", "Var(log w)", "Var(w)"]
     part = table[(table["level"] == "token") & (table["behaviour"] == "b = 1") & (table["data"] != "difference")]
     rows = []
     for (subset, data), own in part.groupby(["problems", "data"], sort=False):
         cells = own.set_index("figure").loc[names, BOUNDS]
-        label = [f"{subset} ({own['count'].iloc[0]} problems): {data}"]
+        label = [f"{subset} (n = {own['count'].iloc[0]}): {data}"]
         rows.append([*label, *(show(*row) for row in cells.itertuples(index=False))])
     return Table(["w = p (b = 1), per token", *names], rows)
 

@@ -98,7 +98,8 @@ def k_hat(log_w: ArrayLike) -> float:
     from arviz_stats.base import array_stats  # here: importing it takes longer than most stages need
 
     try:
-        return float(array_stats.psislw(-log_w)[1])  # it takes log-likelihoods, whose negative is the log-weight
+        with np.errstate(divide="ignore", invalid="ignore"):  # it divides by a tail quantile that ties can make 0
+            return float(array_stats.psislw(-log_w)[1])  # it takes log-likelihoods, whose negative is the log-weight
     except ValueError:  # its way to say that the largest weights are all equal
         return float("nan")
 
