@@ -202,7 +202,8 @@ class Finetuner(Trainer):
                 loss = self.compute_loss(model, {**micro, "objective": objective})
                 self.accelerator.backward(loss)
             losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        self.step_loss = torch.stack(losses).sum()
+        return self.step_loss
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         tensors = {key: value for key, value in inputs.items() if key != "objective"}
@@ -234,12 +235,10 @@ class Finetuner(Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
         """Called before every update: the place to stop before a broken gradient reaches the weights."""
-        norm = float(super()._get_grad_norm(model, grad_norm))
-        if not math.isfinite(norm):
-            ids = ", ".join(self.step_ids)
-            raise StageError(
-                f"step {self.state.global_step + 1}: the gradient is not finite ({norm}); its batch: {ids}"
-            )
+        norm, loss = float(super()._get_grad_norm(model, grad_norm)), float(self.step_loss)
+        if not (math.isfinite(norm) and math.isfinite(loss)):
+            what = f"loss {loss}, gradient norm {norm}: not finite"
+            raise StageError(f"step {self.state.global_step + 1}: {what}; its batch: {', '.join(self.step_ids)}")
         return norm
 
     def clean(self) -> None:
