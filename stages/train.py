@@ -21,7 +21,8 @@ from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
 from stages.lib.records import TrainingRow, read
-from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, prepare, save
+from stages.lib.trainee import prepare
+from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, save
 
 
 def main() -> None:

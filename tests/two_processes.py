@@ -16,7 +16,7 @@ from stages import train
 from stages.lib.batches import Example, collate, plan
 from stages.lib.losses import Objective
 from stages.lib.params import load
-from stages.lib.training import Reference, attach
+from stages.lib.trainee import Reference, attach
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from stages.lib import batches, weights
 from stages.lib.batches import Example
-from stages.lib.losses import Head, Objective, Start
+from stages.lib.head import Head, Start
+from stages.lib.losses import Objective
 from stages.lib.records import replacing
 from stages.lib.training import Work
 
