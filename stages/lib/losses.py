@@ -4,8 +4,8 @@
 
 w_t comes from one function of WEIGHTS and is a constant to the gradient; KL_t is the divergence between the initial
 policy pi_0 and pi_theta over the whole vocabulary. a and b carry the normalisation over the whole optimizer step
-(a = 1 / response tokens, b = beta / response tokens). To add a loss: a function below, its line in WEIGHTS, its name in
-`params.LOSSES`, a test.
+(a = 1 / response tokens, b = beta / response tokens). To add a loss: a function below, its line in WEIGHTS, a
+test; `grid.loss` may then name it.
 
 Shapes: C tokens (a chunk of them, see `head`), V vocabulary.
 """

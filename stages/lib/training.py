@@ -173,7 +173,7 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
         adam_beta1=train.adam_beta1,
         adam_beta2=train.adam_beta2,
         max_grad_norm=train.max_grad_norm,
-        bf16=cuda,
+        bf16=cuda and torch.cuda.is_bf16_supported(),
         use_cpu=not cuda,
         gradient_checkpointing=hardware.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
