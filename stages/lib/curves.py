@@ -14,6 +14,7 @@ from stages.lib.records import RecordError
 from stages.lib.statistics import Draws
 
 QUANTILES = np.linspace(0, 1, 201)
+EXPERT = ("expert", "solved")  # data sets of the expert's responses: their own probe set is the expert's
 FEWEST = 5  # responses that make a distribution worth drawing
 TRAINING = {  # columns of data/training/*.csv that are drawn, and what their axes say
     "ess": "ESS/N (b = 1)",
@@ -84,7 +85,7 @@ def training(params: Params) -> pd.DataFrame:
                 frame = pd.read_csv(path)
             except (FileNotFoundError, pd.errors.EmptyDataError):
                 raise RecordError(f"{path}: no training curve there; `dvc repro` makes it") from None
-            frame = frame[frame["probe"] == ("expert" if arm.data.startswith("expert") else "rewritten")]
+            frame = frame[frame["probe"] == ("expert" if arm.data in EXPERT else "rewritten")]
             frame.insert(0, "arm", arm.name)
             frames.append(frame.drop(columns="probe"))
     return pd.concat(frames, ignore_index=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib.arms import BASE, Answers, Arm, arms, majority, pass_at
+from stages.lib.arms import BASE, NAMES, Answers, Arm, arms, majority, pass_at
 from stages.lib.params import Params
 from stages.lib.records import Judgement, Merged, RecordError, read
 from stages.lib.statistics import Draws, Estimate, crossed, holm, paired
@@ -50,7 +50,7 @@ def results(answers: AllAnswers, draws: Draws) -> pd.DataFrame:
 
 
 def contrasts(params: Params) -> dict[str, dict[str, float]]:
-    """Named weights on arms: the factor effects, then every pair of arms, then each arm against the base."""
+    """Named weights on arms: the factor effects, each arm against the base, pairs of arms."""
     grid = arms(params)
     plain_data, plain_loss = _first("expert", params.grid.data), _first("sft", params.grid.loss)
     data = [name for name in params.grid.data if name != plain_data]
@@ -66,9 +66,14 @@ def contrasts(params: Params) -> dict[str, dict[str, float]]:
         for b in losses:
             signs = {(a, b): 1.0, (a, plain_loss): -1.0, (plain_data, b): -1.0, (plain_data, plain_loss): 1.0}
             named[f"interaction: {a} × {b}"] = {Arm(*key).name: sign for key, sign in signs.items()}
-    pairs = [(b, a) for i, a in enumerate(grid) for b in grid[i + 1 :]]
-    named |= {f"{b.name} − {a.name}": {b.name: 1.0, a.name: -1.0} for b, a in pairs}
-    return named | {f"{arm.name} − {BASE}": {arm.name: 1.0, BASE: -1.0} for arm in grid}
+    pairs = [(b, a) for i, a in enumerate(grid) for b in grid[i + 1 :] if comparable(a, b)]
+    named |= {f"{arm.name} − {BASE}": {arm.name: 1.0, BASE: -1.0} for arm in grid}
+    return named | {f"{b.name} − {a.name}": {b.name: 1.0, a.name: -1.0} for b, a in pairs}
+
+
+def comparable(a: Arm, b: Arm) -> bool:
+    """Whether a difference of the two says something: they share a factor, or are corners of the paper's square."""
+    return a.data == b.data or a.loss == b.loss or {(a.data, a.loss), (b.data, b.loss)} <= set(NAMES)
 
 
 def _first(wanted: str, names: list[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stages.lib import weights
+from stages.lib.arms import BASE
 from stages.lib.params import Params
 from stages.lib.tables import AVERAGE
 from stages.lib.text import Table, p_value, show
@@ -32,11 +33,17 @@ def best(frame: pd.DataFrame) -> set[tuple[int, int]]:
     return {(int(row), column + 1) for column, row in enumerate(wide.to_numpy().argmax(axis=0))}
 
 
-def effects(frame: pd.DataFrame) -> Table:
-    """Contrasts on the average over benchmarks, with tests and effect sizes."""
+def effects(frame: pd.DataFrame) -> tuple[Table, Table]:
+    """On the average over benchmarks, with tests and effect sizes: factors and arms against the base; pairs of arms."""
+    average = frame[frame["benchmark"] == AVERAGE]
+    main = average["contrast"].str.contains(": ") | average["contrast"].str.endswith(f"− {BASE}")
+    return _effects(average[main]), _effects(average[~main])
+
+
+def _effects(frame: pd.DataFrame) -> Table:
     header = ["contrast", "points", "p", "p (Holm)", "p (Wilcoxon)", "d_z", "rank-biserial"]
     rows = []
-    for row in frame[frame["benchmark"] == AVERAGE].to_dict("records"):
+    for row in frame.to_dict("records"):
         tests = [p_value(row[name]) for name in ("p", "p_holm", "p_wilcoxon")]
         sizes = [show(row[name], digits=2) for name in ("d_z", "rank_biserial")]
         rows.append([row["contrast"], show(row["value"], row["low"], row["high"], 1), *tests, *sizes])
