@@ -48,6 +48,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """folder/name.svg and folder/name.png, without dates or versions inside."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # laid out by now; the second time costs as much as the first
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     plt.close(figure)
 
@@ -146,8 +147,9 @@ def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
         ax.set_xticks(range(len(groups)), groups)
         ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
-        ax.margins(y=0.1)
-        ax.set_ylim(bottom=0)
+        ax.margins(y=0.15)
+        if part["value"].min() < 0.5 * part["value"].max():
+            ax.set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=8)
     return figure
 
