@@ -25,9 +25,9 @@ def blocks() -> dict[str, str]:
 def graph() -> str:
     """`dvc dag --mermaid`, the cells of a matrix drawn as one node, arrows that others imply left out."""
     text = subprocess.run(["dvc", "dag", "--mermaid"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    names = dict(re.findall(r'(node\d+)\["([^"]+)"\]', text))
+    names = dict(re.findall(r'(node\d+)\["([^":]+)"\]', text))  # those of other dvc.yaml files have a colon
     kept = {node: name if name.startswith("verify@") else re.sub(r"@.*", "", name) for node, name in names.items()}
-    edges = nx.DiGraph((kept[a], kept[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", text))
+    edges = nx.DiGraph((kept[a], kept[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", text) if {a, b} <= kept.keys())
     lines = [f"    {a} --> {b}".replace("@", "_") for a, b in sorted(nx.transitive_reduction(edges).edges)]
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
 

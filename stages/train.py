@@ -45,7 +45,8 @@ def main() -> None:
     probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
-    tuner.train(resume_from_checkpoint=last_checkpoint(folder))
+    with watch:
+        tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
     save(tuner, params, dtype, root() / "models" / "cells" / name)
     if tuner.is_world_process_zero():

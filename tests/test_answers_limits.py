@@ -26,8 +26,8 @@ TOWERS = [
 LONG = [
     *("9" * n for n in (2_000, 20_000, 1_000_000)),
     *(f"2^{{{'9' * n}}}" for n in (6, 60, 600)),
-    "+".join(r"\sqrt{%d}" % n for n in range(2, 502)),
-    "+".join(r"\frac{1}{%d}" % n for n in range(1, 501)),
+    "+".join(rf"\sqrt{{{n}}}" for n in range(2, 502)),
+    "+".join(rf"\frac{{1}}{{{n}}}" for n in range(1, 501)),
     "+".join(f"x^{{{n}}}" for n in range(500)),
     "*".join(f"(x+{n})" for n in range(500)),
     r"\sum_{k=1}^{99999999} \sin(k^k)",

@@ -1,6 +1,7 @@
 """What a step is made of: rows, their split over processes and micro-batches, padding, and the response mask."""
 
 import random
+from itertools import chain
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def row(**changes: object) -> TrainingRow:
 def test_every_epoch_takes_every_row_once() -> None:
     found = steps(10, epochs=2.5, batch_size=4, seed=0)
     assert [len(step) for step in found] == [4, 4, 2, 4, 4, 2, 4, 1]
-    assert sorted(sum(found[:3], [])) == sorted(sum(found[3:6], [])) == list(range(10))
+    assert all(sorted(chain(*epoch)) == list(range(10)) for epoch in (found[:3], found[3:6]))
     assert found[:3] != found[3:6]
 
 
@@ -76,7 +77,7 @@ def test_behaviour_is_as_recorded_and_one_for_the_expert(params: Params, tiny_po
     own = row(source="resolved", token_ids=[65, 66, 3], logprobs=[-0.5, -1.5, -0.25])
     batch = collate(encode([own, row()], tokenizer, params.prompt, behaviour=True))
     assert batch["behaviour"].tolist() == [-0.5, -1.5, -0.25, 0, 0, 0]
-    with pytest.raises(StageError, match="'a' .self. lacks the log-probabilities of its 2 tokens"):
+    with pytest.raises(StageError, match=r"'a' .self. lacks the log-probabilities of its 2 tokens"):
         encode([row(source="self", token_ids=[65, 3])], tokenizer, params.prompt, behaviour=True)
 
 

@@ -81,6 +81,12 @@ def test_own_solutions_are_right_without_slips_and_consistent_with_them():
     assert 50 < wrong < 170
 
 
+def test_the_expert_varies_in_words_but_not_from_one_asking_to_the_next():
+    solutions = [problem.solution for problem in testbed.problems(100, 0)]
+    assert len({re.sub(r"[-+=\d ]+", "#", solution) for solution in solutions}) > 10
+    assert testbed.expert_solution([4, -3, 8]) == testbed.expert_solution([4, -3, 8])
+
+
 def test_five_benchmarks_of_distinct_problems():
     sets = testbed.benchmarks(100, 1)
     assert len(sets) == 5
@@ -138,6 +144,17 @@ def test_the_fixed_wordings_are_cheap():
     shown = len(tokenizer(problem.solution)["input_ids"])
     assert len(prompts.encode(tokenizer, prompts.plain(problem.problem, words))) <= bare + 8
     assert len(prompts.encode(tokenizer, prompts.guided(problem.problem, problem.solution, words))) <= bare + shown + 16
+
+
+def test_the_token_limits_leave_room_for_every_solution():
+    tokenizer, settings = AutoTokenizer.from_pretrained(MICRO), params.load()
+    for problem in everything():
+        terms = testbed.terms_of(problem.problem.removesuffix(" =").replace("plus", "+").replace("minus", "-"))
+        own = len(tokenizer(testbed.own_solution(terms))["input_ids"]) + 1
+        assert own < min(settings.sample.max_new_tokens, settings.evaluate.max_new_tokens), problem
+        if problem.solution:
+            shown = prompts.encode(tokenizer, prompts.plain(problem.problem, settings.prompt))
+            assert len(shown) + len(tokenizer(problem.solution)["input_ids"]) < settings.train.max_length
 
 
 def test_the_experiment_asks_in_the_words_that_the_policy_knows():

@@ -15,7 +15,7 @@ from stages.lib import prompts
 from stages.lib.params import Prompt
 from stages.lib.testbed import Kind, Slips, chains, expert_solution, own_solution, question
 
-NARROW, WIDE = Kind(terms=(2, 8)), Kind(terms=(2, 4), digits=2)
+NARROW, WIDE = Kind(terms=(2, 8)), Kind(terms=(2, 3), digits=2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from stages.lib.answer_nodes import (
     symbols,
 )
 from stages.lib.answer_numeric import place
-from stages.lib.answer_scalars import scalar
+from stages.lib.answer_scalars import is_decimal, scalar
 from stages.lib.answer_sets import Interval, is_region, region
 from stages.lib.answer_shapes import expand, settle, unwrap
 from stages.lib.answer_text import words
@@ -46,6 +46,8 @@ def same(reference: Node, got: Node) -> bool:
     Raises:
         Guarded: too large to tell. Unparsed: no rule for such a pair.
     """
+    if isinstance(got, Rel) and got.ops[-1] == "approx" and is_decimal(reference) and same(reference, got.sides[-1]):
+        return True
     reference, got = unwrap(*(expand(settle(side)) for side in (reference, got)))
     for rule in _RULES:
         verdict = rule(reference, got)
@@ -143,6 +145,8 @@ def _sequences(reference: Node, got: Node) -> bool | None:
         return None
     if not isinstance(reference, Seq) or not isinstance(got, Seq):
         single, other = (reference, got) if isinstance(got, Seq) else (got, reference)
+        if other is got and not got.open and got.joint == "or":  # 0.5 or 1/2
+            return all(same(reference, item) for item in got.items)
         # {5} is how some write the answer 5; a list of several is never one value.
         return len(other.items) == 1 and other.open == "{" and same(single, other.items[0]) if other.items else False
     left, right = _assigned(reference), _assigned(got)

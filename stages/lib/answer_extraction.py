@@ -40,6 +40,7 @@ _SENTENCE_END = re.compile(
     r"""[.!?。](?=\s|$|\*|"|')|\n|</|<\||,?\s+(?:because|since|which|so\ that|as\ we|as\ the|hence)\b|;\s+[a-z]{3}"""
 )
 _LEAD = re.compile(r"^[\s*_`:：]+")
+_PERCENT_BEHIND = re.compile(r"(?:[\s$]|\\[,;! )]){0,8}(?:\\?%|percent\b|pct\b)")
 _PERCENT = re.compile(r"\s*(?:\\?%|percent\b)")
 
 
@@ -68,6 +69,12 @@ def reference_text(answer: str) -> str:
     if len(text) > 12 and (found := _marked(text)):
         return found[-1]
     return text.strip()
+
+
+def percent_behind_box(text: str) -> bool:
+    """Whether a percent sign stands right behind the last box."""
+    boxes = _boxes(text[-MAX_RESPONSE:])
+    return bool(boxes and _PERCENT_BEHIND.match(text[-MAX_RESPONSE:], boxes[-1][1]))
 
 
 # Boxes ---------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ ACCENTS = frozenset((
     r"\overrightarrow", r"\boldsymbol", r"\bm", r"\mathfrak", r"\widehat", r"\mathit", r"\mathsf", r"\underline",
 ))  # fmt: skip
 _STYLES = frozenset((r"\mathbf", r"\boldsymbol", r"\bm", r"\mathit", r"\mathsf", r"\underline"))
+_FIGURES = frozenset((r"\angle", r"\triangle"))
 _MATRICES = frozenset(("pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"))
 _CLOSE = {"(": ")", "[": "]"}
 _AROUND = {r"\lfloor": (r"\rfloor", "floor"), r"\lceil": (r"\rceil", "ceil"), r"\langle": (r"\rangle", "<")}
@@ -78,7 +79,9 @@ class Factors(Cursor):
         parts: list[str] = []
         while True:
             token = self.peek()
-            if token.kind in ("word", "upright") or (token.text == "/" and self.peek(1).kind in ("word", "upright")):
+            if token.kind in ("word", "upright") or (
+                token.text in ("/", r"\mu") and self.peek(1).kind in ("word", "upright")
+            ):
                 parts.append(self.take().text)
             elif token.text == "^" and parts:
                 self.take()
@@ -143,10 +146,14 @@ class Factors(Cursor):
             return self.matrix()
         if text == r"\emptyset":
             return Seq("{", "}", ())
+        if text == r"\ldots":
+            return Sym("...")
         if text == r"\imath":
             return Const("i")
         if text in ACCENTS:
             return self.accented(text)
+        if text in _FIGURES:
+            return self.figure(text)
         raise Unparsed(f"unknown command {text}")
 
     def set(self) -> Node:
@@ -171,6 +178,15 @@ class Factors(Cursor):
             raise Unparsed("a condition on something else")
         return value
 
+    def figure(self, text: str) -> Node:
+        r"""`\angle ABC` as one name."""
+        name = text
+        while self.peek().kind == "letter":
+            name += self.take().text
+            if self.accept("_"):
+                name += "_" + self.raw_text()
+        return Sym(name)
+
     def accented(self, text: str) -> Node:
         if (text in _STYLES or text == r"\overline") and (self.peek().text != "{" or self.peek(2).text != "}"):
             return self.argument(whole=True)
@@ -180,7 +196,7 @@ class Factors(Cursor):
         if text == r"\mathbb":
             if name == "R":
                 return Const("all")
-            return Sym(f"\\mathbb{name}")
+            return Sym(rf"\mathbb {name}")
         return Sym(f"{text} {name}".strip())
 
     def function(self, name: str) -> Node:

@@ -29,7 +29,7 @@ class Ruling:
 
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
-_CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?")
+_CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?|\(([a-h])\)")
 _CHOSEN = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Za-z])\)|([A-Za-z]))\s*[.:)]?", re.IGNORECASE)
 _CHOSEN_WITH_TEXT = re.compile(
     r"(?:(?:option|choice)\s+)?(?:\(([A-Za-z])\)\s*|([A-Z])\s*[.:)]\s+)(?=\S)(.*)", re.DOTALL
@@ -70,12 +70,12 @@ def _choices(reference: str, got: str) -> bool | None:
     """Choice letters: (C) is C is "C. Paris"; None where the reference is no single letter."""
     reference, got = _bare(reference), _bare(got)
     if match := _CHOICE.fullmatch(reference):
-        chosen = _CHOSEN.fullmatch(got)
-        if chosen:
+        wanted = match[1] or match[2]
+        if chosen := _CHOSEN.fullmatch(got):
             letter = chosen[1] or chosen[2]
-            return letter == match[1] or (letter.upper() == match[1] and match[1] <= "H")
+            return letter == wanted or (letter.upper() == wanted.upper() and wanted.upper() <= "H")
         with_text = _CHOSEN_WITH_TEXT.fullmatch(got)
-        return (with_text[1] or with_text[2]).upper() == match[1] if with_text else None
+        return (with_text[1] or with_text[2]).upper() == wanted.upper() if with_text else None
     with_text = _CHOSEN_WITH_TEXT.fullmatch(reference)
     if with_text and (chosen := _CHOSEN.fullmatch(got)) and (with_text[1] or with_text[2]).isupper():
         return (chosen[1] or chosen[2]).upper() == (with_text[1] or with_text[2])
@@ -106,8 +106,8 @@ def _readings(reference: str, got: str) -> Ruling:
                 pass
     if read:
         return Ruling(False)
-    if not guarded and _prose(reference) and words(reference) == words(got):
-        return Ruling(True)
+    if not guarded and _prose(reference) and _prose(got):
+        return Ruling(words(reference) == words(got))
     return Ruling(None, guarded)
 
 

@@ -21,7 +21,8 @@ _RELATIONS = {
 }  # fmt: skip
 _JOINS = {r"\cup": "cup", r"\cap": "cap", r"\setminus": "minus"}
 _ORDINALS = frozenset(("st", "nd", "rd", "th"))
-_OPENERS = frozenset((r"\frac", r"\binom", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin", r"\imath")) | ACCENTS
+_OPENERS = frozenset((r"\frac", r"\binom", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin", r"\imath"))
+_OPENERS |= ACCENTS
 _CLOSERS = frozenset((")", "]", "}", r"\}"))
 _BASED = re.compile(
     r"\(?(?P<digits>[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\)?_\s*\{?\s*(?:\\text\s*\{)?(?P<base>\d{1,2}|[a-z]+)\}*"
@@ -122,7 +123,7 @@ class Parser(Factors):
                 value = times(value, self.unary())
             elif self.accept("/", r"\div"):
                 value = Op("/", (value, self.unary()))
-            elif self.peek().kind in ("word", "upright") and not isinstance(value, Text):
+            elif self.starts_unit() and not isinstance(value, Text):
                 value = self.suffix(value)
             elif self.starts_factor():
                 value = self.adjacent(value)
@@ -133,6 +134,8 @@ class Parser(Factors):
         """Juxtaposition: a mixed number where it can be one, else a product."""
         previous = self.peek(-1)
         start = self.at
+        if isinstance(value, Sym) and self.applied():
+            return Sym(f"{value.name}({self.raw_argument()})")
         factor = self.power()
         if isinstance(value, Num) and value.last is None and _is_proper(factor, self.tokens[start]):
             return Op("+", (value, factor))
@@ -144,6 +147,20 @@ class Parser(Factors):
                     return Op("+", (value, fraction))
             raise Unparsed("two numbers side by side")
         return times(value, factor)
+
+    def starts_unit(self) -> bool:
+        """Whether words follow, or a micro sign with one."""
+        kinds = self.peek().kind, self.peek(1).kind
+        return kinds[0] in ("word", "upright") or (self.peek().text == r"\mu" and kinds[1] in ("word", "upright"))
+
+    def applied(self) -> bool:
+        """Whether a number in brackets follows: `I(0)` is a value of I, not I times 0."""
+        return self.peek().text == "(" and self.peek(1).kind == "number" and self.peek(2).text == ")"
+
+    def raw_argument(self) -> str:
+        text = self.peek(1).text
+        self.at += 3
+        return text
 
     def starts_factor(self) -> bool:
         token = self.peek()

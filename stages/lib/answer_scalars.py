@@ -28,6 +28,7 @@ from stages.lib.answer_nodes import (
     symbols,
 )
 from stages.lib.answer_numeric import place
+from stages.lib.answer_units import conflict
 from stages.lib.answer_values import same_value
 
 _DECIMAL = Fraction(1, 10_000)  # relative tolerance where the reference is a decimal ...
@@ -49,7 +50,7 @@ def scalar(reference: Node, got: Node) -> bool:
 
 
 def _quantities(reference: Node, got: Node) -> bool:
-    """A unit that only one side writes is left out of account; two units must be one. Percent is a unit that the
+    """A unit that only one side writes is left out of account; two known units must be one. Percent is a unit that the
     response may leave out, or carry out (28% is 28 and is 0.28), but never add: 28% is neither 28 nor 0.28 if the
     reference is a plain number."""
     unit, other = (side.unit if isinstance(side, Quantity) else None for side in (reference, got))
@@ -58,7 +59,12 @@ def _quantities(reference: Node, got: Node) -> bool:
         return scalar(value, gotten) or same_value(Op("/", (value, _PERCENT)), gotten)
     if other == "%" and unit != "%":
         return False
-    return (unit is None or other is None or unit == other) and scalar(value, gotten)
+    return (unit is None or other is None or not conflict(unit, other)) and scalar(value, gotten)
+
+
+def is_decimal(node: Node) -> bool:
+    """Whether the answer is a written decimal that is no whole number: a rounded value."""
+    return _measurement(node.value if isinstance(node, Quantity) else node)[1] is not None
 
 
 def rounded(reference: Node, got: Node) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from stages.lib.answer_exact import Undefined
 from stages.lib.answer_limits import Unparsed
-from stages.lib.answer_nodes import Const, Joined, Node, Rel, Seq, Sym, Text, infinity, symbols
+from stages.lib.answer_nodes import Const, Joined, Node, Op, Rel, Seq, Sym, Text, infinity, symbols
 from stages.lib.answer_numeric import place
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
@@ -43,7 +43,7 @@ def region(node: Node) -> list[Interval] | None:
 def is_region(node: Node) -> bool:
     """Whether the node can only be meant as a subset of the line (a pair in round brackets may be a point)."""
     match node:
-        case Joined():
+        case Joined() | Op("+", (_, Op("neg", (Seq("{", "}"),)))):
             return True
         case Rel(ops, _):
             return any(op != "=" for op in ops)
@@ -68,6 +68,8 @@ def _parts(node: Node) -> list[Interval] | None:
             return [Interval(item, True, item, True) for item in items]
         case Seq("", "", items, joint):
             return _list(items, joint)
+        case Op("+", (whole, Op("neg", (Seq("{", "}") as removed,)))):
+            return _joined(("minus",), (whole, removed))
         case Joined(ops, sides):
             return _joined(ops, sides)
         case Rel(ops, sides):

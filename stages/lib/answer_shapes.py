@@ -20,11 +20,19 @@ def settle(node: Node) -> Node:
             return kept[0] if len(kept) == 1 else Rel(("=",), (settle(kept[0]), settle(kept[-1])))
         case Rel(ops, sides):
             return Rel(ops, tuple(map(settle, sides)))
+        case Seq("", "", items, joint) if any(map(_range_of_integer, items)):
+            kept = tuple(settle(item) for item in items if not _range_of_integer(item))
+            return kept[0] if len(kept) == 1 else Seq("", "", kept, joint)
         case Seq(opening, closing, items, joint):
             return Seq(opening, closing, tuple(map(settle, items)), joint)
         case Op("*" | "+" | "neg" | "/", args) if any(isinstance(arg, Matrix) for arg in args):
             return computed_matrix(Op(node.kind, tuple(map(settle, node.args))))
     return node
+
+
+def _range_of_integer(node: Node) -> bool:
+    r"""`k \in \mathbb{Z}`, which says what the answer's k is."""
+    return isinstance(node, Rel) and node.ops == ("in",) and node.sides[1] == Sym(r"\mathbb Z")
 
 
 def expand(node: Node) -> Node:

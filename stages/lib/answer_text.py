@@ -73,9 +73,12 @@ _RENAMED = {
     r"\\var(?=epsilon|phi|theta|rho)": r"\\",
     r"(?:np|numpy|math|sp|sympy)\.(?=[a-z])": "",
     r"(?<=[\w)}])\s?\*\*\s?(?=[\w({\\-])": "^",
+    r"(?<=\d)\s*[xX]\s*(?=10\s*\^)": r"\\times ",
     r"<=|=<": r"\\le ",
     r">=": r"\\ge ",
     r"!=": r"\\ne ",
+    r"\(\s*\\?b?mod\s+([^()]*)\)": r"\\pmod{\1}",
+    r"\\AA(?![a-zA-Z])": r"\\text{angstrom}",
     r"\.\.\.": r"\\ldots ",
     r"(?<=[\s\d}])([AaPp])\.?\s?[Mm]\.(?!\w)": r"\1m",
 }

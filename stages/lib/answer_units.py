@@ -5,6 +5,7 @@ unit_name(["apples"])            ->  "apple"
 MULTIPLIERS["million"]           ->  1000000
 """
 
+import re
 from fractions import Fraction
 
 MULTIPLIERS = {
@@ -54,6 +55,11 @@ _SAME = {
     "unit": "units",
 }
 _CANONICAL = {word: name for name, others in _SAME.items() for word in others.split()}
+_KNOWN = frozenset(_SAME) - {"unit", "person"} | {
+    "am", "pm", "j", "kj", "w", "kw", "v", "n", "k", "ev", "hz", "nm", "mg", "day", "week", "month", "year", "ton",
+    "euro", "yen", "rupee", "degreecelsius", "degreefahrenheit", "degreec", "degreef", "celsius", "fahrenheit",
+    "gallon", "%", "angstrom", "radian",
+}  # fmt: skip
 _PLURALS = (("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("ies", "y"))
 
 
@@ -63,7 +69,17 @@ def unit_name(parts: list[str]) -> str:
     for power, exponent in (("square", "^2"), ("cubic", "^3")):
         if names[:1] == [power] and len(names) == 2:
             names = [names[1], exponent]
-    return "".join(names).replace("mileperh", "mph").replace("mile/h", "mph").replace("km/h", "kmperh")
+    return "".join("/" if name == "per" else name for name in names).replace("mile/h", "mph").replace("kph", "km/h")
+
+
+def conflict(unit: str, other: str) -> bool:
+    """Whether two units contradict each other; words that are no known units (eggs, duck eggs) do not."""
+    return unit != other and _known(unit) and _known(other)
+
+
+def _known(unit: str) -> bool:
+    base = re.sub(r"\^\{?-?\d\}?|\\mu", "", unit)
+    return base[:4] == "mod " or all(part in _KNOWN for part in base.split("/"))
 
 
 def _singular(word: str) -> str:

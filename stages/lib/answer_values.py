@@ -9,9 +9,11 @@ are taken as the same if they agree to forty digits at every point that is tried
 proves that they are not. The points are fixed, so is the work: verdicts depend on no clock.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 from stages.lib.answer_exact import PRIME, Irrational, Undefined, exact, modular
 from stages.lib.answer_nodes import Node, Op, contains, symbols
@@ -57,31 +59,20 @@ def _log_bases(left: Node, right: Node) -> tuple[int, ...]:
 
 
 def _same_numerically(left: Node, right: Node, log_base: int) -> bool:
-    names = sorted(symbols(left) | symbols(right))
+    """Agreement at every point where both sides are real or, where there are too few such points, complex."""
+    free = symbols(left) | symbols(right)
     whole = any(contains(side, "floor", "ceil", "!", "binom") or _signs(side) for side in (left, right))
-    complex_ = any(contains(side, "i") for side in (left, right))
-    agreed = 0
-    for point in [{}] if not names else _points(names, whole):
-        try:
-            if not _agree(left, right, point, log_base, complex_):
+    needed = 2 if free else 1
+    for complex_ in (contains(left, "i") or contains(right, "i"), True):
+        agreed = 0
+        for row in range(_ROWS if free else 1):
+            verdict = _agree(left, right, _Setting(row, whole, log_base, complex_))
+            if verdict is False:
                 return False
-            agreed += 1
-        except Undefined:
-            continue
-    if agreed >= (1 if not names else 2):
-        return True
-    if complex_:
-        return False
-    points = [{}] if not names else list(_points(names, whole))
-    verdicts = [_agree_or_none(left, right, point, log_base) for point in points]
-    return verdicts.count(True) > 0 and False not in verdicts
-
-
-def _agree_or_none(left: Node, right: Node, point: dict[str, Fraction], log_base: int) -> bool | None:
-    try:
-        return _agree(left, right, point, log_base, True)
-    except Undefined:
-        return None
+            agreed += verdict is True
+        if agreed >= needed:
+            return True
+    return False
 
 
 def _signs(node: Node) -> bool:
@@ -93,33 +84,57 @@ def _signs(node: Node) -> bool:
     return False
 
 
-def _points(names: list[str], whole: bool) -> Iterator[dict[str, Fraction]]:
-    """Where functions are compared: positive, below one, large and negative values; integers where only those count."""
-    ranges = [(1, 2), (0, 1), (3, 9), (-1, 1), (-3, 3), (-9, -6), (0, Fraction(1, 5)), (20, 10)]
-    for row, (low, width) in enumerate(ranges):
-        point = {}
-        for i, name in enumerate(names):
-            if whole:
-                point[name] = Fraction(2 + row + (5 * i + 3 * i * row) % 11)
-            else:
-                step = Fraction((2654435761 * (row * 37 + i * 11 + 5)) % 9973, 9973)
-                point[name] = low + width * step
-        yield point
+# Where functions are compared: positive, below one, large and negative values (low end and width of each row).
+_RANGES = ((1, 2), (0, 1), (3, 9), (-1, 1), (-3, 3), (-9, 6), (0, Fraction(1, 5)), (20, 10), (0, 3), (2, 5))
+_ROWS = len(_RANGES)
 
 
-def _agree(left: Node, right: Node, point: dict[str, Fraction], log_base: int, complex_: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """How to evaluate: the row of the table above (for integers instead, if `whole`), the base of log, real or not."""
+
+    row: int
+    whole: bool
+    log_base: int
+    complex: bool
+
+    def point(self, names: set[str]) -> dict[str, Fraction]:
+        """A value for each name that depends on nothing but the name, so that values can be kept for other pairs."""
+        low, width = _RANGES[self.row]
+        found = {}
+        for name in names:
+            draw = crc32(f"{self.row} {name}".encode())
+            found[name] = Fraction(1 + draw % 40) if self.whole else low + width * Fraction(draw, 2**32)
+        return found
+
+
+@lru_cache(maxsize=32_768)
+def _value(node: Node, setting: _Setting, digits: int) -> Any:
+    """The value at a setting's point, None where it is undefined."""
+    try:
+        return Numeric(digits, setting.point(symbols(node)), setting.log_base, setting.complex).value(node)
+    except (Undefined, ZeroDivisionError):
+        return None
+
+
+def _agree(left: Node, right: Node, setting: _Setting) -> bool | None:
     """Whether both sides agree to forty digits; a second look with more digits settles a cancellation."""
-    rough = [Numeric(DIGITS, point, log_base, complex_).value(side) for side in (left, right)]
+    rough = [_value(side, setting, DIGITS) for side in (left, right)]
+    if None in rough:
+        return None
     if _close(*rough, 40):
         return True
-    fine = [Numeric(DIGITS + 30, point, log_base, complex_).value(side) for side in (left, right)]
-    if _close(*fine, 60):
-        return True
+    if not _close(*rough, 20) and all(abs(value) > _TINY for value in rough):
+        return False
+    fine = [_value(side, setting, DIGITS + 30) for side in (left, right)]
+    if None in fine or _close(*fine, 60):
+        return None if None in fine else True
     noise = sum(abs(a - b) for a, b in zip(rough, fine, strict=True))
-    return abs(fine[0] - fine[1]) <= noise * context(DIGITS).mpf(10) ** -20
+    return bool(abs(fine[0] - fine[1]) <= noise * context(DIGITS).mpf(10) ** -20)
+
+
+_TINY = 1e-25  # a rough value below may be nothing but the rest of a cancellation
 
 
 def _close(a: Any, b: Any, digits: int) -> bool:
-    if a == b:
-        return True
-    return abs(a - b) <= max(abs(a), abs(b)) * context(DIGITS).mpf(10) ** -digits
+    return a == b or abs(a - b) <= max(abs(a), abs(b)) * context(DIGITS).mpf(10) ** -digits

@@ -23,7 +23,7 @@ from torch import Tensor
 from stages.lib.params import Clip, Loss
 
 TOP = 20  # how many of the most probable tokens EAFT's entropy looks at
-CHUNK = 2**25  # logits held at a time, 128 MiB in float32
+CHUNK = 2**24  # logits held at a time, 64 MiB in float32
 NEEDS_START = ("iw-sft",)  # these weights look at the initial policy,
 NEEDS_BEHAVIOUR = ("ratio",)  # these at the recorded behaviour
 

@@ -52,19 +52,19 @@ class Probe:
         self.device = device
         self.start: dict[str, Tensor] = {}
 
-    def begin(self, model: nn.Module, path: Path) -> None:
+    def begin(self, model: nn.Module, path: Path, resumed: bool) -> None:
         """Remember the initial policy: its hidden states on the probe, and its head.
 
-        A restarted run finds them in the file at `path`, since its policy is no longer the initial one.
+        A resumed run finds them in the file at `path`, since its policy is no longer the initial one.
         """
-        if path.exists():
+        if resumed:
             self.start = _to(load_file(path), self.device)
             return
         for kind in self.batches:
             for number, outputs in enumerate(self._run(model, kind)):
                 self.start[f"{kind}.{number}"] = outputs["hidden"].contiguous()
         self.start |= {key: outputs[key].clone() for key in ("weight", "bias") if key in outputs}
-        if int(os.environ.get("RANK", 0)) == 0:
+        if _rank() == 0:
             _save(self.start, path)
 
     def score(self, model: nn.Module, objective: Objective) -> list[dict[str, Any]]:
@@ -129,6 +129,10 @@ def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
             )
 
 
+def _rank() -> int:
+    return int(os.environ.get("RANK", 0))
+
+
 def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {key: value.to(device) for key, value in tensors.items()}
 
@@ -147,16 +151,22 @@ class Watch(TrainerCallback):
     """
 
     def __init__(self, probe: Probe, work: Work, every: int, name: str):
-        self.probe, self.work, self.every, self.name = probe, work, every, name
+        self.probe, self.work, self.every = probe, work, every
         self.tokens = work.tokens()
+        self.bar = tqdm(desc=f"train {name}", disable=_rank() > 0)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()  # an error's line then starts a line
 
     def rows(self, state: TrainerState) -> list[dict[str, Any]]:
         return [row for row in state.log_history if "probe" in row]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, model: Any, **_: Any) -> None:
-        hidden = not state.is_world_process_zero
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=f"train {self.name}", disable=hidden)
-        self.probe.begin(model, Path(args.output_dir) / "start.safetensors")
+        self.bar.total = state.max_steps
+        self.bar.update(state.global_step)
+        self.probe.begin(model, Path(args.output_dir) / "start.safetensors", resumed=state.global_step > 0)
         if state.global_step == 0:
             self.score(state, model)
 
@@ -164,9 +174,6 @@ class Watch(TrainerCallback):
         self.bar.update()
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
             self.score(state, model)
-
-    def on_train_end(self, *_: Any, **__: Any) -> None:
-        self.bar.close()
 
     def score(self, state: TrainerState, model: Any) -> None:
         rows = self.probe.score(model, self.work.objective(detail=True))

@@ -47,10 +47,18 @@ BENCHMARKS = {
     "chain-wide": Kind(terms=(2, 3), digits=2),
 }
 
+EXPERT_PHRASES = (
+    ("Gains: ", "Add the gains: ", "In: "),
+    (" Losses: ", " Add the losses: ", " Out: "),
+    (" Net: ", " Together: ", " Left: "),
+    (" The answer is ", " Hence ", " So "),
+)
+PHRASE_WEIGHTS = (6, 3, 1)
+
 
 @dataclass(frozen=True)
 class Slips:
-    """How often a step of the policy's own way is off by one: rarely above zero, often where a number is below."""
+    """How often a step of the policy's own way comes out one too high: rarely above zero, often below it."""
 
     above: float
     below: float
@@ -105,11 +113,13 @@ def question(terms: list[int], words: bool = False) -> str:
 
 
 def expert_solution(terms: list[int]) -> str:
-    """The expert's demonstration, always right: gains first, then losses, then the difference."""
+    """The expert's demonstration, always right: gains first, then losses, then the difference, in varying words."""
     gains, losses = [t for t in terms if t >= 0], [-t for t in terms if t < 0]
     won, lost = sum(gains), sum(losses)
-    net = f"Net: {won} - {lost} = {won - lost}"
-    return f"Gains: {_total(gains)}. Losses: {_total(losses)}. {net}. The answer is \\boxed{{{won - lost}}}."
+    draw = random.Random(expression_of(terms))  # the chain alone decides: an expert is asked once
+    first, second, third, last = (draw.choices(phrases, PHRASE_WEIGHTS)[0] for phrases in EXPERT_PHRASES)
+    net = f"{won} - {lost} = {won - lost}"
+    return f"{first}{_total(gains)}.{second}{_total(losses)}.{third}{net}.{last}\\boxed{{{won - lost}}}."
 
 
 def own_solution(terms: list[int], slips: Slips | None = None, draw: random.Random | None = None) -> str:
@@ -118,7 +128,7 @@ def own_solution(terms: list[int], slips: Slips | None = None, draw: random.Rand
     for term in terms[1:]:
         result = value + term
         if slips and draw and draw.random() < (slips.below if min(value, result) < 0 else slips.above):
-            result += draw.choice((-1, 1))
+            result += 1
         lines.append(f"{value} {_sign(term)} {abs(term)} = {result}\n")
         value = result
     return "".join(lines) + f"\\boxed{{{value}}}"

@@ -70,8 +70,7 @@ class Work:
 def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
     """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
     logging.disable_progress_bar()  # one bar is enough
-    model = model.float()
-    check_head(model)
+    check_head(model.float())
     attach(model)
     if not lora.rank:
         return model.requires_grad_(True)
@@ -82,7 +81,7 @@ def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
     return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
 
 
-def attach(model: PreTrainedModel) -> None:
+def attach(model: PreTrainedModel) -> PreTrainedModel:
     """Let a causal model's call end in the loss instead of logits.
 
     Replacing its forward, and its head's, keeps the head's product inside the calls of both: there sharded weights are
@@ -91,6 +90,7 @@ def attach(model: PreTrainedModel) -> None:
     model.forward = MethodType(forward, model)
     layer = model.get_output_embeddings()
     layer.forward = MethodType(head_forward, layer)
+    return model
 
 
 def forward(
@@ -98,7 +98,7 @@ def forward(
     input_ids: Tensor,
     where: Tensor,
     targets: Tensor,
-    position_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,  # of packed rows: they restart where a sequence does
     behaviour: Tensor | None = None,
     objective: Objective | None = None,
     start: Start | None = None,
@@ -221,7 +221,7 @@ class Finetuner(Trainer):
     @torch.no_grad()
     def weight_sum(self, model: nn.Module, inputs: dict[str, Any]) -> float:
         """Sum of the weights over the step, which their mean needs before the first gradient is taken."""
-        weights = torch.zeros((), device=self.args.device)
+        weights = torch.zeros((), device=self.args.device, dtype=torch.float64)
         for micro in inputs["micro"]:
             start = self.reference(micro) if self.reference else None
             weights += (
@@ -311,9 +311,6 @@ def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> 
     partial = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     model.to(dtype).save_pretrained(partial)
-    if adapter:  # so that the folder alone says what it is
-        model.config.save_pretrained(partial)
-        model.generation_config.save_pretrained(partial)
     load_tokenizer(params.policy).save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
