@@ -86,9 +86,17 @@ def accuracy(effects: pd.DataFrame, results: pd.DataFrame) -> list[str]:
             lines.append(effect(effects, name, f"Training on the {new} rather than the {old} data"))
         elif kind == "loss":
             lines.append(effect(effects, name, f"The {new} rather than the {old} loss"))
-        elif kind == "interaction":
-            lines.append(interaction(effects, name))
-    return [*lines, against_base(effects, results)]
+    return [*lines, *interactions(effects), against_base(effects, results)]
+
+
+def interactions(effects: pd.DataFrame) -> Iterator[str]:
+    """One sentence each, but for those of many that are not told apart from 0: these share one."""
+    average = effects[(effects["benchmark"] == AVERAGE) & effects["contrast"].str.startswith("interaction: ")]
+    rows = average.to_dict("records")
+    told = [row for row in rows if len(rows) < 4 or direction(row)]
+    yield from (interaction(effects, row["contrast"]) for row in told)
+    if len(told) < len(rows):
+        yield f"No interaction is shown for {len(rows) - len(told)} other pairs of a data set and a loss."
 
 
 def interaction(effects: pd.DataFrame, contrast: str) -> str:
@@ -227,6 +235,7 @@ def controls(effects: pd.DataFrame, params: Params) -> Iterator[str]:
             meaning = {1: above, -1: below, 0: unclear}
             parts = [f"{loss}: {show_points(row)}, {meaning[direction(row)]}" for loss, row in rows]
             yield f"{question} {new} − {old}, under {'; under '.join(parts)}."
+    yield from penalties(effects, params)
     if "ratio" in params.grid.loss and "dft" in params.grid.loss and "rewritten" in params.grid.data:
         row = contrast(effects, Arm("rewritten", "ratio").name, Arm("rewritten", "dft").name)
         meaning = {1: "the known density helps", -1: "it does worse than DFT's convention", 0: "no difference is shown"}
@@ -234,6 +243,17 @@ def controls(effects: pd.DataFrame, params: Params) -> Iterator[str]:
             "Does dividing by the known behaviour density help, on the same rewritten data? ratio − dft: "
             f"{show_points(row)}, {meaning[direction(row)]}."
         )
+
+
+def penalties(effects: pd.DataFrame, params: Params) -> Iterator[str]:
+    """Losses named after another with a KL penalty (dft-kl0.05): what the penalty does, on every data set."""
+    meaning = {1: "the penalty helps", -1: "the penalty costs accuracy", 0: "an effect is not shown"}
+    for loss in params.grid.loss:
+        plain, found, beta = loss.partition("-kl")
+        if found and plain in params.grid.loss:
+            rows = [(data, contrast(effects, Arm(data, loss).name, Arm(data, plain).name)) for data in params.grid.data]
+            parts = [f"on {data}: {show_points(row)}, {meaning[direction(row)]}" for data, row in rows]
+            yield f"Does a KL penalty of {beta} to the initial policy help {plain}? {'; '.join(parts)}."
 
 
 def contrast(effects: pd.DataFrame, new: str, old: str) -> dict:

@@ -79,6 +79,10 @@ def crossed(tables: Sequence[Array], draws: Draws, bounds: tuple[float, float] =
     three times (the pigeonhole bootstrap, Owen 2007, arXiv 0712.1111). The deviations are widened from normal to
     Student's t at the degrees of freedom of `two_way`, as in Hesterberg (2014, arXiv 1411.5279, section 4.1); p is the
     t test at the same standard error.
+
+    Coverage of 95 % intervals in simulations (4000 experiments of 3 seeds, 2 x 100 problems, 4 responses; seeds of
+    standard deviation 0, 1, 3 and 8 points): 0.956, 0.964, 0.943, 0.919 for an arm, 0.987, 0.974, 0.946, 0.943 for a
+    difference of two; with 5 seeds 0.954, 0.955, 0.955, 0.936 and 0.982, 0.971, 0.955, 0.946.
     """
     from scipy import stats
 

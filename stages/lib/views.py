@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stages.lib import weights
-from stages.lib.arms import BASE
 from stages.lib.params import Params
-from stages.lib.tables import AVERAGE
+from stages.lib.tables import AVERAGE, kind
 from stages.lib.text import Table, p_value, show
 
 BOUNDS = ["value", "low", "high"]
@@ -36,8 +35,8 @@ def best(frame: pd.DataFrame) -> set[tuple[int, int]]:
 def effects(frame: pd.DataFrame) -> tuple[Table, Table]:
     """On the average over benchmarks, with tests and effect sizes: factors and arms against the base; pairs of arms."""
     average = frame[frame["benchmark"] == AVERAGE]
-    main = average["contrast"].str.contains(": ") | average["contrast"].str.endswith(f"− {BASE}")
-    return _effects(average[main]), _effects(average[~main])
+    pairs = average["contrast"].map(kind) == "pair"
+    return _effects(average[~pairs]), _effects(average[pairs])
 
 
 def _effects(frame: pd.DataFrame) -> Table:
@@ -155,7 +154,8 @@ def accuracy_note(params: Params, seeds: int) -> str:
 def effects_note(params: Params) -> str:
     return (
         f"Percentage points of avg@{params.evaluate.n}, average over benchmarks. {100 * params.report.confidence:g} % "
-        "intervals and p over problems and seeds; p (Holm) adjusted for all rows; Wilcoxon's p, d_z and the "
+        "intervals and p over problems and seeds; p (Holm) adjusted "
+        "for all rows of a kind (factors, against the base, pairs); Wilcoxon's p, d_z and the "
         "rank-biserial correlation over problems at these seeds. Every benchmark is in effects.csv."
     )
 
