@@ -26,7 +26,7 @@ def main() -> None:
     params, folder, data = load(), root() / "reports", root() / "data"
     merged = tables.read_merged(data)
     table, shares, frames = measure(params, data, merged)
-    frames["accuracy"] = pd.read_csv(folder / "table.csv")
+    frames["accuracy"] = text.read_csv(folder / "table.csv")
     text.write_csv(folder / "gap.csv", table)
     text.write(folder / "gap.md", report.gap_markdown(table, frames["paired"], params))
     for name, frame in frames.items():
@@ -84,19 +84,19 @@ def some(frame: pd.DataFrame) -> pd.DataFrame:
 
 def write_up(frames: Frames, params: Params, folder: Path) -> dict[str, Any]:
     """What the page says of accuracies, from tabulate's numbers and the gain."""
-    effects = pd.read_csv(folder / "effects.csv")
+    effects = text.read_csv(folder / "effects.csv")
     main_effects, pairs = views.effects(effects)
     return {
         "results": views.results(frames["accuracy"]),
         "effects": main_effects,
         "pairs": pairs,
-        "measures": views.measures(pd.read_csv(folder / "evaluation.csv")),
+        "measures": views.measures(text.read_csv(folder / "evaluation.csv")),
         "accuracy_findings": findings.accuracy(effects, frames["accuracy"]),
         "control_findings": list(findings.controls(effects, params)),
         "accuracy_note": views.accuracy_note(params, len(params.grid.seed)),
         "effects_note": views.effects_note(params),
         "training_findings": findings.training(some(frames["training"])),
-        "gain_finding": findings.gain(frames["correlation"]),
+        "gain_findings": [findings.solved(frames["solved"]), findings.gain(frames["correlation"])],
         "correlations": views.correlations(frames["correlation"]),
     }
 

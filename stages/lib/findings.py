@@ -96,7 +96,8 @@ def interactions(effects: pd.DataFrame) -> Iterator[str]:
     told = [row for row in rows if len(rows) < 4 or direction(row)]
     yield from (interaction(effects, row["contrast"]) for row in told)
     if len(told) < len(rows):
-        yield f"No interaction is shown for {len(rows) - len(told)} other pairs of a data set and a loss."
+        other = " other" if told else ""
+        yield f"No interaction is shown for {len(rows) - len(told)}{other} pairs of a data set and a loss."
 
 
 def interaction(effects: pd.DataFrame, contrast: str) -> str:
@@ -209,6 +210,20 @@ def tokens(shares: pd.DataFrame) -> str:
             f"{length} ({more:+.0f} %): a part of a gain could come from more tokens; only a token-matched arm can say."
         )
     return f"{length} ({more:+.0f} %): more tokens are no explanation of a gain.".replace("(-", "(−")
+
+
+def solved(frame: pd.DataFrame) -> str:
+    """Is the expert further away where the policy's own samples fail?"""
+    rows = frame[frame["data"] == "expert"].to_dict("records")
+    first, last = rows[0], rows[-1]
+    texts = [f"{show(row['value'], row['low'], row['high'])} nats per token at {row['group']}" for row in (first, last)]
+    if first["low"] > last["high"]:
+        word = "The fewer samples solve a training problem, the less probable is the expert's response to it"
+    elif first["high"] < last["low"]:
+        word = "The fewer samples solve a training problem, the more probable is the expert's response to it"
+    else:
+        word = "That the expert's responses are less probable where samples fail is not shown"
+    return f"{word}: −log p is {' and '.join(texts)} right samples."
 
 
 def gain(correlations: pd.DataFrame) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-CHUNK = 2**22  # counts held at once
+CHUNK = 2**23  # counts held at once
+BLOCKS = 4000  # units of the bootstrap at most
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,12 @@ def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: i
     """Bootstrap over problems of M figures that are functions of sums: BCa intervals (Efron 1987).
 
     sums: [P, K], a row a problem; statistic: totals [..., K] -> figures [..., M]. A resample is a row of counts, its
-    totals are counts @ sums, and leaving a problem out is a subtraction: 50,000 problems cost what 500 do elsewhere.
+    totals are counts @ sums, and leaving a problem out is a subtraction. More than BLOCKS problems are resampled in
+    that many blocks of neighbours, whose sums are as independent of each other as the problems are.
     """
     from scipy.special import ndtr, ndtri
 
+    sums = _blocks(sums)
     values = np.asarray(statistic(sums.sum(axis=0)))
     if len(sums) < 2:
         return [Estimate(float(value), float("nan"), float("nan")) for value in values]
@@ -160,6 +163,12 @@ def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: i
     ends = [np.quantile(column, level) for column, level in zip(resampled.T, levels.T, strict=True)]
     spread = resampled.std(axis=0)
     return [Estimate(float(v), *map(float, e), float(s)) for v, e, s in zip(values, ends, spread, strict=True)]
+
+
+def _blocks(sums: Array) -> Array:
+    if len(sums) <= BLOCKS:
+        return sums
+    return np.add.reduceat(sums, np.arange(BLOCKS) * len(sums) // BLOCKS)
 
 
 def paired(differences: Array) -> dict[str, float]:
