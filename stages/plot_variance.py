@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from stages.lib import comparison, curves, figures, findings, gain, gap, report, tables, text, views
-from stages.lib.arms import arms, read_answers
+from stages.lib.arms import arms, read_answers, shown
 from stages.lib.cli import run
 from stages.lib.params import Params, load, root
 from stages.lib.records import Merged, read_problems
 from stages.lib.statistics import Draws
 
-SHOWN = ("ESS/N", "Var(log w)", "Var(w)")
+FIGURES = ("ESS/N", "Var(log w)", "Var(w)")
 Frames = dict[str, pd.DataFrame]
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     params, folder, data = load(), root() / "reports", root() / "data"
     merged = tables.read_merged(data)
     table, shares, frames = measure(params, data, merged)
-    frames["accuracy"] = pd.read_csv(folder / "table.csv")
+    frames["accuracy"] = text.read_csv(folder / "table.csv")
     text.write_csv(folder / "gap.csv", table)
     text.write(folder / "gap.md", report.gap_markdown(table, frames["paired"], params))
     for name, frame in frames.items():
@@ -67,29 +67,36 @@ def measure(params: Params, data: Path, merged: dict[str, Merged]) -> tuple[pd.D
 
 def draw(frames: Frames) -> dict[str, figures.Figure]:
     return {
-        "accuracy": figures.accuracies(frames["accuracy"]),
+        "accuracy": figures.accuracies(frames["accuracy"], tables.AVERAGE),
         "logp": figures.distributions(frames["logp"]),
         "paired": figures.differences(frames["problems"], frames["paired"]),
-        "source": figures.by_group(frames["source"], SHOWN, "rewritten by"),
-        "length": figures.by_group(frames["length"], SHOWN, "response length (tokens)"),
-        "training": figures.training(frames["training"], curves.TRAINING),
-        "gain": figures.gains(frames["solved"], frames["gain"]),
+        "source": figures.by_group(frames["source"], FIGURES, "rewritten by"),
+        "length": figures.by_group(frames["length"], FIGURES, "response length (tokens)"),
+        "training": figures.training(some(frames["training"]), curves.TRAINING),
+        "gain": figures.gains(frames["solved"], some(frames["gain"])),
     }
+
+
+def some(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of as many arms as a figure has room for."""
+    return frame[frame["arm"].isin(shown(list(frame["arm"].unique())))]
 
 
 def write_up(frames: Frames, params: Params, folder: Path) -> dict[str, Any]:
     """What the page says of accuracies, from tabulate's numbers and the gain."""
-    effects = pd.read_csv(folder / "effects.csv")
+    effects = text.read_csv(folder / "effects.csv")
+    main_effects, pairs = views.effects(effects)
     return {
         "results": views.results(frames["accuracy"]),
-        "effects": views.effects(effects),
-        "measures": views.measures(pd.read_csv(folder / "evaluation.csv")),
+        "effects": main_effects,
+        "pairs": pairs,
+        "measures": views.measures(text.read_csv(folder / "evaluation.csv")),
         "accuracy_findings": findings.accuracy(effects, frames["accuracy"]),
         "control_findings": list(findings.controls(effects, params)),
         "accuracy_note": views.accuracy_note(params, len(params.grid.seed)),
         "effects_note": views.effects_note(params),
-        "training_findings": findings.training(frames["training"]),
-        "gain_finding": findings.gain(frames["correlation"]),
+        "training_findings": findings.training(some(frames["training"])),
+        "gain_findings": [findings.solved(frames["solved"]), findings.gain(frames["correlation"])],
         "correlations": views.correlations(frames["correlation"]),
     }
 

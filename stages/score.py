@@ -97,8 +97,9 @@ def make_job(row: TrainingRow, problems: dict[str, Problem], tokenizer: object, 
     prompt = prompts.encode(tokenizer, prompts.plain(row.problem, params.prompt))
     response, guided = response_ids(tokenizer, row.response, row.token_ids), None
     if row.source == "resolved":
-        solution = problems[row.id].solution or ""
-        guided = prompts.encode(tokenizer, prompts.guided(row.problem, solution, params.prompt))
+        known = problems[row.id]
+        guide = prompts.GUIDES[params.resolve.guides[0]](known.solution or "", known.answer)
+        guided = prompts.encode(tokenizer, prompts.guided(row.problem, guide, params.prompt))
     return Job(row, prompt, response, guided)
 
 

@@ -49,7 +49,8 @@ def write_results(results: pd.DataFrame, folder: Path, params: Params) -> None:
 def write_effects(effects: pd.DataFrame, folder: Path, params: Params) -> None:
     """effects.csv (every benchmark), effects.md (the average)."""
     text.write_csv(folder / "effects.csv", effects)
-    text.write(folder / "effects.md", f"{text.markdown(views.effects(effects))}\n{views.effects_note(params)}\n")
+    both = [text.markdown(table) for table in views.effects(effects) if table.rows]
+    text.write(folder / "effects.md", "\n".join([*both, views.effects_note(params)]) + "\n")
 
 
 def write_composition(shares: pd.DataFrame, solved: pd.DataFrame, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Scores against one response at a time through the model's own forward pass; restarts; bad input."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def scored(checkout: Path, tiny_folder: Path) -> Path:
     write(checkout / "data/train/expert.jsonl", [training_row(row, "expert") for row in rows])
     merged = [training_row(row, source) for row, source in zip(rows, SOURCES, strict=True)]
     write(checkout / "data/train/rewritten.jsonl", merged)
+    write(checkout / "data/benchmarks/shown.jsonl", [problem("px")])
+    write(checkout / "data/benchmarks/bare.jsonl", [replace(problem("px"), solution=None)])
     return checkout
 
 
@@ -56,7 +59,9 @@ def test_every_response_once_with_the_models_own_log_probabilities(scored: Path)
     frame, params = pd.read_parquet(scored / "data/scores.parquet"), load()
     found = {key: part for key, part in frame.groupby(["id", "source"], sort=False)}
     wanted = {("p" + "x" * i, source) for i, own in enumerate(SOURCES) for source in {own, "expert"}}
-    assert set(found) == wanted
+    assert set(found) == wanted | {("shown/px", "benchmark")}
+    held_out = found.pop(("shown/px", "benchmark"))
+    np.testing.assert_allclose(held_out["logp"], found[("px", "expert")]["logp"], atol=2e-5)
     for (name, source), part in found.items():
         response, (logp, entropy) = expected(params, source, len(name) - 1, guided=False)
         assert part["token_id"].tolist() == response and part["position"].tolist() == list(range(len(response)))
@@ -109,7 +114,7 @@ def test_a_response_beyond_the_context_is_counted_and_left_out(
         write(scored / f"data/train/{name}.jsonl", [training_row(row, "expert") for row in rows])
     score.main()
     assert "left out 1 longer than the policy's context of 512 tokens" in capsys.readouterr().out
-    assert set(pd.read_parquet(scored / "data/scores.parquet")["id"]) == {"p"}
+    assert set(pd.read_parquet(scored / "data/scores.parquet")["id"]) == {"p", "shown/px"}
 
 
 def test_an_unknown_problem_stops_before_the_policy_is_loaded(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,11 @@ class Answers:
     cut_off: NDArray[np.bool_]
 
 
+def shown(names: list[str], most: int = 6) -> list[str]:
+    """The arms that a figure has room for: all, or of many the paper's four."""
+    return names if len(names) <= most else [name for name in names if name in {BASE, *NAMES.values()}] or names[:most]
+
+
 def arms(params: Params) -> list[Arm]:
     """In the paper's order: the data sets outside, the losses inside."""
     return [Arm(data, loss) for data in params.grid.data for loss in params.grid.loss]

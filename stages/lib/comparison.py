@@ -24,6 +24,7 @@ SUBSETS = {"all": None, "self": "self", "resolved": "resolved", "fallback": "exp
 DATA = ("expert", "rewritten", "difference")
 RESAMPLED = 200  # resamples for figures that are no function of sums: each costs a pass over the weights
 ORDERED = {"MAD(log w)": weights.log_mad, "top 1 % share": weights.top_share, "k-hat": weights.k_hat}
+BOUNDED = {name: figure for name, figure in ORDERED.items() if name != "k-hat"}  # for weights without a tail to fit
 Clip = tuple[float, float]
 Row = tuple[str, str, str, str, Estimate]  # level, behaviour, data, figure, estimate
 
@@ -51,8 +52,7 @@ def _figures(part: pd.DataFrame, tokens: dict[str, Tokens], draws: Draws, clip: 
         yield "token", "b = 1", data, figure, item
     by_token = [gap.within(tokens[data], part.index.to_numpy()) for data in gap.SIDES]
     pools = [(item.logp, item.problem) for item in by_token]
-    bounded = {name: figure for name, figure in ORDERED.items() if name != "k-hat"}  # w <= 1 has no tail to fit
-    for data, figure, item in ordered(pools, bounded, draws):
+    for data, figure, item in ordered(pools, BOUNDED, draws):
         yield "token", "b = 1", data, figure, item
     for level, logps in response_levels(sides, "l", "n").items():
         yield from _responses(level, "b = 1", logps, draws, clip)
@@ -83,7 +83,8 @@ def _responses(level: str, behaviour: str, log_w: list[Array], draws: Draws, cli
     sums = [gap.response_sums(own, clip) for own in log_w]
     for data, figure, item in summed(sums, gap.response_figures, draws):
         yield level, behaviour, data, figure, item
-    for data, figure, item in ordered([(own, np.arange(len(own))) for own in log_w], ORDERED, draws):
+    pools = [(own, np.arange(len(own))) for own in log_w]
+    for data, figure, item in ordered(pools, ORDERED if level == "response" else BOUNDED, draws):
         yield level, behaviour, data, figure, item
 
 

@@ -10,10 +10,11 @@ from stages.lib.arms import arms
 from stages.lib.comparison import SUBSETS, summed
 from stages.lib.gap import Tokens
 from stages.lib.params import Params, root
-from stages.lib.records import RecordError
 from stages.lib.statistics import Draws
+from stages.lib.text import read_csv
 
 QUANTILES = np.linspace(0, 1, 201)
+EXPERT = ("expert", "solved")  # data sets of the expert's responses: their own probe set is the expert's
 FEWEST = 5  # responses that make a distribution worth drawing
 TRAINING = {  # columns of data/training/*.csv that are drawn, and what their axes say
     "ess": "ESS/N (b = 1)",
@@ -79,12 +80,8 @@ def training(params: Params) -> pd.DataFrame:
     frames = []
     for arm in arms(params):
         for seed in params.grid.seed:
-            path = root() / f"data/training/{arm.data}-{arm.loss}-{seed}.csv"
-            try:
-                frame = pd.read_csv(path)
-            except (FileNotFoundError, pd.errors.EmptyDataError):
-                raise RecordError(f"{path}: no training curve there; `dvc repro` makes it") from None
-            frame = frame[frame["probe"] == ("expert" if arm.data.startswith("expert") else "rewritten")]
+            frame = read_csv(root() / f"data/training/{arm.data}-{arm.loss}-{seed}.csv")
+            frame = frame[frame["probe"] == ("expert" if arm.data in EXPERT else "rewritten")]
             frame.insert(0, "arm", arm.name)
             frames.append(frame.drop(columns="probe"))
     return pd.concat(frames, ignore_index=True)

@@ -48,6 +48,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """folder/name.svg and folder/name.png, without dates or versions inside."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # laid out by now; the second time costs as much as the first
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     plt.close(figure)
 
@@ -146,8 +147,9 @@ def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
         ax.set_xticks(range(len(groups)), groups)
         ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
-        ax.margins(y=0.1)
-        ax.set_ylim(bottom=0)
+        ax.margins(y=0.15)
+        if part["value"].min() < 0.5 * part["value"].max():
+            ax.set_ylim(bottom=0)
     axes[0, 0].legend(fontsize=8)
     return figure
 
@@ -212,8 +214,10 @@ def _dots(
                 linewidth=1.2, capsize=2, label=label)  # fmt: skip
 
 
-def accuracies(results: pd.DataFrame) -> Figure:
-    """avg@n per benchmark and arm with intervals."""
+def accuracies(results: pd.DataFrame, average: str) -> Figure:
+    """avg@n with intervals: per benchmark and arm; of more than seven arms the average alone, an arm a line."""
+    if results["arm"].nunique() > 7:
+        return _forest(results[results["benchmark"] == average])
     benchmarks, names = list(results["benchmark"].unique()), list(results["arm"].unique())
     figure, axes = panels(1, 1, max(5.0, 1.25 * len(benchmarks)), 3.0)
     ax = axes[0, 0]
@@ -225,4 +229,17 @@ def accuracies(results: pd.DataFrame) -> Figure:
     ax.set(ylabel="accuracy (%)", ylim=(0, None))
     ax.grid(axis="x", visible=False)
     figure.legend(*ax.get_legend_handles_labels(), fontsize=8, loc="outside right center")
+    return figure
+
+
+def _forest(rows: pd.DataFrame) -> Figure:
+    figure, axes = panels(1, 1, 6.0, 0.8 + 0.22 * len(rows))
+    ax = axes[0, 0]
+    for i, row in enumerate(rows.to_dict("records")):
+        error = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+        style = {"color": ARMS.get(row["arm"], BLACK), "marker": MARKERS[i % 2], "markersize": 4.5, "capsize": 2}
+        ax.errorbar(row["value"], i, xerr=error, **style)
+    ax.set_yticks(range(len(rows)), rows["arm"])
+    ax.invert_yaxis()
+    ax.set(xlabel="accuracy, average over benchmarks (%)")
     return figure

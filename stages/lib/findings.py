@@ -25,16 +25,16 @@ CONTROLS = {  # (data, control): the question, and what a difference above, belo
     ("rewritten", "answer-hint"): ("Does the worked solution matter, or would the answer alone do (STaR)?",
         "showing the worked solution is better than showing the answer", "showing the answer alone is better",
         "the worked solution is not told apart from the answer alone"),
-    ("expert-solved", "expert"): ("Is it selection? The expert's demonstrations of the problems that self solved.",
+    ("solved", "expert"): ("Is it selection? The expert's demonstrations of the problems that self solved.",
         "a part of the gain comes from selecting problems the policy can solve",
         "selection alone lowers accuracy, so that it does not explain a gain", "an effect of selection is not shown"),
-    ("rewritten", "expert-solved"): ("Does rewriting gain beyond that selection?",
+    ("rewritten", "solved"): ("Does rewriting gain beyond that selection?",
         "rewriting gains beyond selection", "selection alone does better than rewriting",
         "a gain beyond selection is not shown"),
-    ("rewritten-matched", "expert"): ("Is it just more tokens? Rewritten rows cut to the expert's token count.",
+    ("matched", "expert"): ("Is it just more tokens? Rewritten rows cut to the expert's token count.",
         "rewriting gains with no more tokens than the expert's", "at matched tokens rewriting does worse",
         "at matched tokens a gain is not shown"),
-    ("rewritten", "rewritten-matched"): ("What do the further tokens add?",
+    ("rewritten", "matched"): ("What do the further tokens add?",
         "the further tokens add something", "the further tokens cost accuracy", "an effect of them is not shown"),
 }  # fmt: skip
 
@@ -86,9 +86,18 @@ def accuracy(effects: pd.DataFrame, results: pd.DataFrame) -> list[str]:
             lines.append(effect(effects, name, f"Training on the {new} rather than the {old} data"))
         elif kind == "loss":
             lines.append(effect(effects, name, f"The {new} rather than the {old} loss"))
-        elif kind == "interaction":
-            lines.append(interaction(effects, name))
-    return [*lines, against_base(effects, results)]
+    return [*lines, *interactions(effects), against_base(effects, results)]
+
+
+def interactions(effects: pd.DataFrame) -> Iterator[str]:
+    """One sentence each, but for those of many that are not told apart from 0: these share one."""
+    average = effects[(effects["benchmark"] == AVERAGE) & effects["contrast"].str.startswith("interaction: ")]
+    rows = average.to_dict("records")
+    told = [row for row in rows if len(rows) < 4 or direction(row)]
+    yield from (interaction(effects, row["contrast"]) for row in told)
+    if len(told) < len(rows):
+        other = " other" if told else ""
+        yield f"No interaction is shown for {len(rows) - len(told)}{other} pairs of a data set and a loss."
 
 
 def interaction(effects: pd.DataFrame, contrast: str) -> str:
@@ -203,6 +212,20 @@ def tokens(shares: pd.DataFrame) -> str:
     return f"{length} ({more:+.0f} %): more tokens are no explanation of a gain.".replace("(-", "(−")
 
 
+def solved(frame: pd.DataFrame) -> str:
+    """Is the expert further away where the policy's own samples fail?"""
+    rows = frame[frame["data"] == "expert"].to_dict("records")
+    first, last = rows[0], rows[-1]
+    texts = [f"{show(row['value'], row['low'], row['high'])} nats per token at {row['group']}" for row in (first, last)]
+    if first["low"] > last["high"]:
+        word = "The fewer samples solve a training problem, the less probable is the expert's response to it"
+    elif first["high"] < last["low"]:
+        word = "The fewer samples solve a training problem, the more probable is the expert's response to it"
+    else:
+        word = "That the expert's responses are less probable where samples fail is not shown"
+    return f"{word}: −log p is {' and '.join(texts)} right samples."
+
+
 def gain(correlations: pd.DataFrame) -> str:
     """What the gap of a held-out problem says about the gain on it."""
     if correlations.empty:
@@ -227,6 +250,7 @@ def controls(effects: pd.DataFrame, params: Params) -> Iterator[str]:
             meaning = {1: above, -1: below, 0: unclear}
             parts = [f"{loss}: {show_points(row)}, {meaning[direction(row)]}" for loss, row in rows]
             yield f"{question} {new} − {old}, under {'; under '.join(parts)}."
+    yield from penalties(effects, params)
     if "ratio" in params.grid.loss and "dft" in params.grid.loss and "rewritten" in params.grid.data:
         row = contrast(effects, Arm("rewritten", "ratio").name, Arm("rewritten", "dft").name)
         meaning = {1: "the known density helps", -1: "it does worse than DFT's convention", 0: "no difference is shown"}
@@ -234,6 +258,17 @@ def controls(effects: pd.DataFrame, params: Params) -> Iterator[str]:
             "Does dividing by the known behaviour density help, on the same rewritten data? ratio − dft: "
             f"{show_points(row)}, {meaning[direction(row)]}."
         )
+
+
+def penalties(effects: pd.DataFrame, params: Params) -> Iterator[str]:
+    """Losses named after another with a KL penalty (dft-kl0.05): what the penalty does, on every data set."""
+    meaning = {1: "the penalty helps", -1: "the penalty costs accuracy", 0: "an effect is not shown"}
+    for loss in params.grid.loss:
+        plain, found, beta = loss.partition("-kl")
+        if found and plain in params.grid.loss:
+            rows = [(data, contrast(effects, Arm(data, loss).name, Arm(data, plain).name)) for data in params.grid.data]
+            parts = [f"on {data}: {show_points(row)}, {meaning[direction(row)]}" for data, row in rows]
+            yield f"Does a KL penalty of {beta} to the initial policy help {plain}? {'; '.join(parts)}."
 
 
 def contrast(effects: pd.DataFrame, new: str, old: str) -> dict:

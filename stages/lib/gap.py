@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 SUMS = ["n", "l", "l2", "w", "w2", "c", "c2", "h", "k", "d", "d2", "r", "r2", "rc", "rc2", "k3"]
 # n tokens; l = log p; w = p; c = w clipped; h entropy; k tokens of known b; r = p / b, d = log r, rc = r clipped;
 # k3 = r - 1 - d
-TOKENS = 2_000_000  # held at once; beyond it medians, tails and distributions come from an even part of the problems
+TOKENS = 200_000  # held at once; beyond it medians, tails and distributions come from an even part of the problems
 SIDES = ("expert", "rewritten")
 
 

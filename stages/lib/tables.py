@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib.arms import BASE, Answers, Arm, arms, majority, pass_at
+from stages.lib.arms import BASE, NAMES, Answers, Arm, arms, majority, pass_at
 from stages.lib.params import Params
 from stages.lib.records import Judgement, Merged, RecordError, read
 from stages.lib.statistics import Draws, Estimate, crossed, holm, paired
@@ -50,7 +50,7 @@ def results(answers: AllAnswers, draws: Draws) -> pd.DataFrame:
 
 
 def contrasts(params: Params) -> dict[str, dict[str, float]]:
-    """Named weights on arms: the factor effects, then every pair of arms, then each arm against the base."""
+    """Named weights on arms: the factor effects, each arm against the base, pairs of arms."""
     grid = arms(params)
     plain_data, plain_loss = _first("expert", params.grid.data), _first("sft", params.grid.loss)
     data = [name for name in params.grid.data if name != plain_data]
@@ -66,9 +66,19 @@ def contrasts(params: Params) -> dict[str, dict[str, float]]:
         for b in losses:
             signs = {(a, b): 1.0, (a, plain_loss): -1.0, (plain_data, b): -1.0, (plain_data, plain_loss): 1.0}
             named[f"interaction: {a} × {b}"] = {Arm(*key).name: sign for key, sign in signs.items()}
-    pairs = [(b, a) for i, a in enumerate(grid) for b in grid[i + 1 :]]
-    named |= {f"{b.name} − {a.name}": {b.name: 1.0, a.name: -1.0} for b, a in pairs}
-    return named | {f"{arm.name} − {BASE}": {arm.name: 1.0, BASE: -1.0} for arm in grid}
+    pairs = [(b, a) for i, a in enumerate(grid) for b in grid[i + 1 :] if comparable(a, b)]
+    named |= {f"{arm.name} − {BASE}": {arm.name: 1.0, BASE: -1.0} for arm in grid}
+    return named | {f"{b.name} − {a.name}": {b.name: 1.0, a.name: -1.0} for b, a in pairs}
+
+
+def kind(contrast: str) -> str:
+    """ "factor", "base" or "pair": what the rows of a contrast table are adjusted and shown with."""
+    return "factor" if ": " in contrast else "base" if contrast.endswith(f"− {BASE}") else "pair"
+
+
+def comparable(a: Arm, b: Arm) -> bool:
+    """Whether a difference of the two says something: they share a factor, or are corners of the paper's square."""
+    return a.data == b.data or a.loss == b.loss or {(a.data, a.loss), (b.data, b.loss)} <= set(NAMES)
 
 
 def _first(wanted: str, names: list[str]) -> str:
@@ -83,7 +93,7 @@ def effects(answers: AllAnswers, params: Params, draws: Draws) -> pd.DataFrame:
     """Every contrast, per benchmark and on average, in percentage points, with interval, tests and effect sizes.
 
     p: two-sided t test at the standard error over seeds and problems that the interval rests on; p_holm: adjusted for
-    all the contrasts of its benchmark; p_wilcoxon, d_z, rank_biserial: over problems, at these seeds.
+    all contrasts of its kind on its benchmark; p_wilcoxon, d_z, rank_biserial: over problems, at these seeds.
     """
     named, order = contrasts(params), list(answers)
     weights = np.array([[weights.get(arm, 0.0) for arm in order] for weights in named.values()])
@@ -92,7 +102,8 @@ def effects(answers: AllAnswers, params: Params, draws: Draws) -> pd.DataFrame:
         tables = [np.einsum("ma,asp->msp", weights, table) for table in accuracy(answers, names)]
         estimates = crossed(tables, draws)
         frame = pd.DataFrame([vars(item) for item in estimates])
-        frame["p_holm"] = holm(frame["p"].tolist())
+        kinds = pd.Series([kind(name) for name in named])
+        frame["p_holm"] = frame["p"].groupby(kinds).transform(lambda p: holm(p.tolist()))
         by_problem = np.concatenate([table.mean(1) for table in tables], axis=1)
         frame = frame.join(pd.DataFrame([paired(row) for row in by_problem]))
         frame.insert(0, "benchmark", scope)

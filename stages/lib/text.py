@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from stages.lib.records import replacing
+from stages.lib.records import RecordError, replacing
 
 NAN = math.nan
 
@@ -80,6 +80,18 @@ def escape_latex(text: str) -> str:
 def write(path: Path, text: str) -> None:
     with replacing(path) as file:
         file.write(text)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Tidy data.
+
+    Raises:
+        RecordError: no such file, or nothing in it.
+    """
+    try:
+        return pd.read_csv(path)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        raise RecordError(f"{path}: not there or empty; `dvc repro` makes it") from None
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

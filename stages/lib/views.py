@@ -9,7 +9,7 @@ import pandas as pd
 
 from stages.lib import weights
 from stages.lib.params import Params
-from stages.lib.tables import AVERAGE
+from stages.lib.tables import AVERAGE, kind
 from stages.lib.text import Table, p_value, show
 
 BOUNDS = ["value", "low", "high"]
@@ -32,11 +32,17 @@ def best(frame: pd.DataFrame) -> set[tuple[int, int]]:
     return {(int(row), column + 1) for column, row in enumerate(wide.to_numpy().argmax(axis=0))}
 
 
-def effects(frame: pd.DataFrame) -> Table:
-    """Contrasts on the average over benchmarks, with tests and effect sizes."""
+def effects(frame: pd.DataFrame) -> tuple[Table, Table]:
+    """On the average over benchmarks, with tests and effect sizes: factors and arms against the base; pairs of arms."""
+    average = frame[frame["benchmark"] == AVERAGE]
+    pairs = average["contrast"].map(kind) == "pair"
+    return _effects(average[~pairs]), _effects(average[pairs])
+
+
+def _effects(frame: pd.DataFrame) -> Table:
     header = ["contrast", "points", "p", "p (Holm)", "p (Wilcoxon)", "d_z", "rank-biserial"]
     rows = []
-    for row in frame[frame["benchmark"] == AVERAGE].to_dict("records"):
+    for row in frame.to_dict("records"):
         tests = [p_value(row[name]) for name in ("p", "p_holm", "p_wilcoxon")]
         sizes = [show(row[name], digits=2) for name in ("d_z", "rank_biserial")]
         rows.append([row["contrast"], show(row["value"], row["low"], row["high"], 1), *tests, *sizes])
@@ -148,7 +154,8 @@ def accuracy_note(params: Params, seeds: int) -> str:
 def effects_note(params: Params) -> str:
     return (
         f"Percentage points of avg@{params.evaluate.n}, average over benchmarks. {100 * params.report.confidence:g} % "
-        "intervals and p over problems and seeds; p (Holm) adjusted for all rows; Wilcoxon's p, d_z and the "
+        "intervals and p over problems and seeds; p (Holm) adjusted "
+        "for all rows of a kind (factors, against the base, pairs); Wilcoxon's p, d_z and the "
         "rank-biserial correlation over problems at these seeds. Every benchmark is in effects.csv."
     )
 
