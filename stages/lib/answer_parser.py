@@ -134,6 +134,8 @@ class Parser(Factors):
         """Juxtaposition: a mixed number where it can be one, else a product."""
         previous = self.peek(-1)
         start = self.at
+        if isinstance(value, Quantity) and self.peek().kind == "number":
+            raise Unparsed("one quantity behind another")
         if isinstance(value, Sym) and self.applied():
             return Sym(f"{value.name}({self.raw_argument()})")
         factor = self.power()

@@ -25,7 +25,8 @@ _UNICODE = {
     "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "⟨": r"\langle ", "⟩": r"\rangle ", "∖": r"\setminus ",
     "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "…": r"\ldots ", "，": ",", "；": ";",
     "：": ":", "％": "%", "（": "(", "）": ")", "［": "[", "］": "]", "。": ".", "、": ",", "→": r"\to ",
-    "π": r"\pi ", "€": r"\text{euro}", "£": r"\text{pound}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
+    "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "π": r"\pi ",
+    "€": r"\text{euro}", "£": r"\text{pound}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
     "¢": r"\text{cent}",
 }  # fmt: skip
 _GREEK = (
@@ -79,10 +80,12 @@ _RENAMED = {
     r"!=": r"\\ne ",
     r"\(\s*\\?b?mod\s+([^()]*)\)": r"\\pmod{\1}",
     r"\\AA(?![a-zA-Z])": r"\\text{angstrom}",
+    r"\bRs\b\.?(?=\s*\d)": r"\\text{rupee} ",
     r"\.\.\.": r"\\ldots ",
     r"(?<=[\s\d}])([AaPp])\.?\s?[Mm]\.(?!\w)": r"\1m",
 }
 _RENAMES = [(re.compile(pattern), by) for pattern, by in _RENAMED.items()]
+_BRACKET = re.compile(r"[\[(]|\\\{|\\mathbb|\\emptyset")
 _DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|\\\[|(?<!\\)\\\]")
 _MARKDOWN = re.compile(r"^[\s*_`]+(?=\S)|[\s*_`]+$")
 _ENDING = re.compile(r"(?:\s|(?<!\\)[.,;:]|\\)+\Z")
@@ -105,8 +108,10 @@ def tidy(text: str) -> str:
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
-    text = _ENDING.sub("", _MARKDOWN.sub("", " ".join(text.split())))
-    return text.strip()
+    text = _ENDING.sub("", _MARKDOWN.sub("", " ".join(text.split()))).strip()
+    if r"\cup" in text and not _BRACKET.search(text):  # x < 1 \cup x > 2: inequalities, not sets, are joined
+        return text.replace(r"\cup", "or")
+    return text
 
 
 def plain_characters(text: str) -> str:

@@ -12,8 +12,8 @@ proves that they are not. The points are fixed, so is the work: verdicts depend 
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 from stages.lib.answer_exact import PRIME, Irrational, Undefined, exact, modular
 from stages.lib.answer_nodes import Node, Op, contains, symbols
@@ -39,9 +39,9 @@ def same_value(left: Node, right: Node) -> bool:
 
 
 def _same_rational_function(left: Node, right: Node) -> bool:
-    names, agreed = sorted(symbols(left) | symbols(right)), 0
+    names, agreed = symbols(left) | symbols(right), 0
     for seed in range(6):
-        point = {name: pow(7 + 2 * seed, 1009 + 31 * i, PRIME) for i, name in enumerate(names)}
+        point = {name: _draw(seed, name) % PRIME for name in names}
         try:
             if modular(left, point) != modular(right, point):
                 return False
@@ -51,6 +51,11 @@ def _same_rational_function(left: Node, right: Node) -> bool:
         if agreed == 3:
             return True
     return False
+
+
+def _draw(row: int, name: str) -> int:
+    """64 bits that depend on row and name only, and on them as if by chance: no relation between names may hold."""
+    return int.from_bytes(blake2b(f"{row} {name}".encode(), digest_size=8).digest())
 
 
 def _log_bases(left: Node, right: Node) -> tuple[int, ...]:
@@ -103,8 +108,8 @@ class _Setting:
         low, width = _RANGES[self.row]
         found = {}
         for name in names:
-            draw = crc32(f"{self.row} {name}".encode())
-            found[name] = Fraction(1 + draw % 40) if self.whole else low + width * Fraction(draw, 2**32)
+            draw = _draw(self.row, name)
+            found[name] = Fraction(1 + draw % 40) if self.whole else low + width * Fraction(draw, 2**64)
         return found
 
 
