@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from stages.lib.answer_cursor import END, based, negative, times, total
 from stages.lib.answer_factors import ACCENTS, Factors, digits_of
-from stages.lib.answer_limits import MAX_ITEMS, Guarded, Unparsed
+from stages.lib.answer_limits import MAX_DIGITS, MAX_ITEMS, Guarded, Unparsed
 from stages.lib.answer_nodes import Joined, Matrix, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text
 from stages.lib.answer_tokens import Token, tokenize
 
@@ -36,7 +36,7 @@ def parse(text: str) -> Node:
         Unparsed: not in this grammar.
         Guarded: too many tokens or digits, or nested too deep.
     """
-    if match := _BASED.fullmatch(text):
+    if "_" in text and len(text) < MAX_DIGITS and (match := _BASED.fullmatch(text)):
         return based(match["digits"], match["base"])
     parser = Parser(tokenize(text))
     node = parser.listing()

@@ -87,8 +87,7 @@ _RENAMED = {
 _RENAMES = [(re.compile(pattern), by) for pattern, by in _RENAMED.items()]
 _BRACKET = re.compile(r"[\[(]|\\\{|\\mathbb|\\emptyset")
 _DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|\\\[|(?<!\\)\\\]")
-_MARKDOWN = re.compile(r"^[\s*_`]+(?=\S)|[\s*_`]+$")
-_ENDING = re.compile(r"(?:\s|(?<!\\)[.,;:]|\\)+\Z")
+_MARKDOWN = " \t\n*_`"
 
 
 def tidy(text: str) -> str:
@@ -100,7 +99,7 @@ def tidy(text: str) -> str:
     if len(text) > MAX_ANSWER:
         raise Guarded(f"answer of {len(text)} characters")
     text = plain_characters(text)
-    text = _MARKDOWN.sub("", text.replace("\\$", r"\text{dollar} "))
+    text = text.replace("\\$", r"\text{dollar} ").strip(_MARKDOWN)
     text = _DELIMITERS.sub(" ", text)
     text = _BIG_GROUP.sub("", text)
     text = _SIZING.sub("", _COLOUR.sub("", text))
@@ -108,10 +107,18 @@ def tidy(text: str) -> str:
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
-    text = _ENDING.sub("", _MARKDOWN.sub("", " ".join(text.split()))).strip()
+    text = _without_ending(" ".join(text.split()).strip(_MARKDOWN)).strip()
     if r"\cup" in text and not _BRACKET.search(text):  # x < 1 \cup x > 2: inequalities, not sets, are joined
         return text.replace(r"\cup", "or")
     return text
+
+
+def _without_ending(text: str) -> str:
+    """Without closing punctuation and stray backslashes (a loop: a regular expression takes quadratic time here)."""
+    end = len(text)
+    while end and (text[end - 1] in " \\" or (text[end - 1] in ".,;:" and text[end - 2 : end - 1] != "\\")):
+        end -= 1
+    return text[:end]
 
 
 def plain_characters(text: str) -> str:
