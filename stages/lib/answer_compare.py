@@ -148,7 +148,8 @@ def _sequences(reference: Node, got: Node) -> bool | None:
         if other is got and not got.open and got.joint == "or":  # 0.5 or 1/2
             return all(same(reference, item) for item in got.items)
         # {5} is how some write the answer 5; a list of several is never one value.
-        return len(other.items) == 1 and other.open == "{" and same(single, other.items[0]) if other.items else False
+        alone = len(other.items) == 1 and other.open == "{" and not symbols(other.items[0])
+        return alone and same(single, other.items[0])
     left, right = (_assigned(_only(side)) for side in (reference, got))
     if len(left.items) != len(right.items):
         return False

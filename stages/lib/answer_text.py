@@ -168,7 +168,7 @@ _TEXT_COMMAND = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf|normal)?|mbox|hbox|mathrm|mathbf|mathsf|operatorname|emph)\s*\{"
 )
 _ARTICLE = re.compile(r"^(?:the|a|an) ")
-_NO_WORD = re.compile(r"[^\w+\-/<>=%]+")
+_NO_WORD = re.compile(r"[^\w+\-/<>=%!^*|]+|[!*]+$")
 _SQUEEZE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
 
 

@@ -66,18 +66,26 @@ def _log_bases(left: Node, right: Node) -> tuple[int, ...]:
 def _same_numerically(left: Node, right: Node, log_base: int) -> bool:
     """Agreement at every point where both sides are real or, where there are too few such points, complex."""
     free = symbols(left) | symbols(right)
-    whole = any(contains(side, "floor", "ceil", "!", "binom") or _signs(side) for side in (left, right))
+    whole = any(_counts(side, free) for side in (left, right))
     needed = 2 if free else 1
+    strict = contains(left, "abs") != contains(right, "abs")  # ln|x| is more than ln x
     for complex_ in (contains(left, "i") or contains(right, "i"), True):
         agreed = 0
         for row in range(_ROWS if free else 1):
-            verdict = _agree(left, right, _Setting(row, whole, log_base, complex_))
+            verdict = _agree(left, right, _Setting(row, whole, log_base, complex_), strict)
             if verdict is False:
                 return False
             agreed += verdict is True
         if agreed >= needed:
             return True
     return False
+
+
+def _counts(node: Node, free: set[str]) -> bool:
+    """Whether symbols stand for integers here: in factorials and binomials, in the exponent of a negative number, and
+    inside floors where they are named like integers."""
+    named = bool(free) and all(name.lstrip("\\")[0] in "ijklmnpqKLMN" for name in free)
+    return contains(node, "!", "binom") or _signs(node) or (named and contains(node, "floor", "ceil"))
 
 
 def _signs(node: Node) -> bool:
@@ -122,11 +130,12 @@ def _value(node: Node, setting: _Setting, digits: int) -> Any:
         return None
 
 
-def _agree(left: Node, right: Node, setting: _Setting) -> bool | None:
-    """Whether both sides agree to forty digits; a second look with more digits settles a cancellation."""
+def _agree(left: Node, right: Node, setting: _Setting, strict: bool) -> bool | None:
+    """Whether both sides agree to forty digits; a second look with more digits settles a cancellation. None where a
+    side is undefined (if `strict`: where both are)."""
     rough = [_value(side, setting, DIGITS) for side in (left, right)]
     if None in rough:
-        return None
+        return False if strict and rough != [None, None] else None
     if _close(*rough, 40):
         return True
     if not _close(*rough, 20) and all(abs(value) > _TINY for value in rough):

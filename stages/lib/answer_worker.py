@@ -27,6 +27,8 @@ _PROSE = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{3,}|\\(?:text|mbox)")
 _NAMES = frozenset(
     ("lim", "max", "min", "gcd", "lcm", "det", "matrix", "array", "pmatrix", "bmatrix", "vmatrix", "cases")
 )
+_OF_NUMBERS = re.compile(r"gcd|lcm|max|min")  # of variables, sympy gives 1 or the first it likes
+_VARIABLE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])")
 _OPERATORS = re.compile(r"\\(?:sum|prod|int|lim|oint|iint)")
 
 
@@ -36,6 +38,8 @@ def slow_readable(text: str) -> bool:
     math-verify drops words that it takes for units, and would find "5 squared" equal to 5.
     """
     if len(text) > _MAX_SLOW or not _ALLOWED.fullmatch(text) or _REFUSED.search(text):
+        return False
+    if _OF_NUMBERS.search(text) and _VARIABLE.search(text):
         return False
     return all(match[0] in _NAMES for match in _PROSE.finditer(text))
 
