@@ -2,11 +2,13 @@
 
     Problem        data/problems.jsonl, data/benchmarks/*.jsonl
         {"id": "train-17", "problem": "4 - 3 + 8 =", "answer": "9", "solution": "Gains: ... \\boxed{9}"}
-    Rollout        data/samples.jsonl, data/resolved.jsonl          one row per response
+    Rollout        data/samples.jsonl, data/resolved/*.jsonl        one row per response
         {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", "token_ids": [...], "logprobs": [...]}
-    Judgement      data/verdicts/{expert,sample,resolve}.jsonl      one row per response, in the order of the responses
+    Judgement      data/verdicts/*.jsonl                            one row per response, in the order of the responses
         {"id": "train-17", "index": 0, "correct": true, "extracted": "9", "reason": "equal"}
-    TrainingRow    data/merged.jsonl, data/train/*.jsonl            one row per problem
+    Merged         data/merged.jsonl                                one row per problem
+        {"id": "train-17", "source": "self", "index": 2, "samples": 4, "samples_correct": 3, ...}
+    TrainingRow    data/train/*.jsonl                               one row per problem
         {"id": "train-17", "source": "self", "index": 2, "problem": "...", "answer": "9", "response": "...", ...}
     Evaluation     data/evaluations/*.jsonl                         one row per response of a policy to a benchmark
         {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, "extracted": "9", "reason": "equal", ...}
@@ -17,15 +19,19 @@ when complete (`write`), never half-written.
 
 import json
 import os
+import shutil
 import types
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from stages.lib.errors import StageError
 
-class RecordError(ValueError):
+
+class RecordError(StageError):
     """A row cannot be used; the message names file, line and remedy."""
 
 
@@ -42,7 +48,8 @@ class Problem:
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
     """One sampled response. `token_ids` are those sampled, the end token included; `logprobs` (natural log, one a
-    token) are the engine's, under the sampling prompt at temperature 1; finish is "stop" or "length"."""
+    token) are those of the distribution it was drawn from: the behaviour policy under the sampling prompt, temperature
+    and top_p included. finish: "stop", or "length" for a response that was cut off."""
 
     id: str
     index: int
@@ -64,9 +71,24 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Merged:
+    """What became of one problem. source: "self" | "resolved" | "expert"; index: which rollout (None for expert);
+    the counts say how many responses were drawn, and how many of them were correct."""
+
+    id: str
+    source: str
+    index: int | None
+    samples: int
+    samples_correct: int
+    resolved: int
+    resolved_correct: int
+    expert_correct: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingRow:
     """One demonstration to train on. source: "self" | "resolved" | "expert"; index: which rollout (None for expert);
-    token_ids: as sampled, the end token included (None for expert text, which the trainer tokenizes)."""
+    token_ids, logprobs: as in its rollout (None for expert text, which the trainer tokenizes)."""
 
     id: str
     source: str
@@ -75,6 +97,7 @@ class TrainingRow:
     answer: str
     response: str
     token_ids: list[int] | None
+    logprobs: list[float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +185,20 @@ class replacing:
         os.fsync(self.file.fileno())
         self.file.close()
         self.partial.unlink() if kind else os.replace(self.partial, self.path)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """`with replacing_folder(path) as partial`: a folder that takes the place of `path` only when all is in it."""
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def parse(cls: type[Row], line: str, where: str) -> Row:

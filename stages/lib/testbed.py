@@ -67,7 +67,7 @@ class Slips:
 def problems(n: int, seed: int) -> list[Problem]:
     """n distinct problems of the fine-tuning distribution, with the expert's solutions."""
     terms = _distinct(chains(TRAINING, "fine-tuning", seed), n)
-    return [_problem(f"train-{i}", item, TRAINING, demonstrated=True) for i, item in enumerate(terms)]
+    return [_problem(f"train-{i}", item, TRAINING) for i, item in enumerate(terms)]
 
 
 def benchmarks(n: int, seed: int) -> dict[str, list[Problem]]:
@@ -136,7 +136,7 @@ def own_solution(terms: list[int], slips: Slips | None = None, draw: random.Rand
 
 def _benchmark(name: str, kind: Kind, n: int, seed: int) -> list[Problem]:
     terms = _distinct(chains(kind, "benchmark", seed), n)
-    return [_problem(f"{name}-{i}", item, kind, demonstrated=False) for i, item in enumerate(terms)]
+    return [_problem(f"{name}-{i}", item, kind) for i, item in enumerate(terms)]
 
 
 def _distinct(stream: Iterator[list[int]], n: int) -> list[list[int]]:
@@ -149,9 +149,9 @@ def _distinct(stream: Iterator[list[int]], n: int) -> list[list[int]]:
     return list(found.values())
 
 
-def _problem(name: str, terms: list[int], kind: Kind, demonstrated: bool) -> Problem:
-    solution = expert_solution(terms) if demonstrated else None
-    return Problem(id=name, problem=question(terms, kind.words), answer=str(sum(terms)), solution=solution)
+def _problem(name: str, terms: list[int], kind: Kind) -> Problem:
+    words = question(terms, kind.words)
+    return Problem(id=name, problem=words, answer=str(sum(terms)), solution=expert_solution(terms))
 
 
 def _total(values: list[int]) -> str:

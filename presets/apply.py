@@ -1,0 +1,89 @@
+"""Apply a preset: merge presets/NAME.yaml over params.yaml, comments kept, and show the difference.
+
+python presets/apply.py ci         # then: dvc repro
+git checkout params.yaml           # back to what is committed
+"""
+
+import difflib
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from stages.lib.params import Params, ParamsError, from_dict
+
+yaml = YAML()
+yaml.width = 10_000
+yaml.indent(mapping=2, sequence=4, offset=2)
+yaml.preserve_quotes = True
+yaml.representer.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+)
+
+
+def applied(text: str, preset: str) -> str:
+    """The text of params.yaml with the preset's values in place.
+
+    Raises:
+        ParamsError: the preset names a key that params.yaml lacks, or a value that it cannot hold.
+    """
+    params = yaml.load(text)
+    merge(params, yaml.load(preset) or {})
+    from_dict(Params, plain(params))
+    out = io.StringIO()
+    yaml.dump(params, out)
+    return out.getvalue()
+
+
+def merge(params: Any, preset: Any, where: str = "") -> None:
+    for key, value in preset.items():
+        if key not in params:
+            raise ParamsError(f"the preset's key {where}{key} is not in params.yaml")
+        if isinstance(value, dict):
+            merge(params[key], value, f"{where}{key}.")
+        else:
+            params[key] = listed(params[key], value) if isinstance(value, list) else value
+
+
+def listed(old: Any, new: list[Any]) -> CommentedSeq:
+    """The new list with what followed the old one's last line (a blank line, a comment)."""
+    result = CommentedSeq(new)
+    if len(old) - 1 in old.ca.items:
+        result.ca.items[len(new) - 1] = old.ca.items[len(old) - 1]
+    return result
+
+
+def plain(value: Any) -> Any:
+    """ruamel's round-trip containers and scalars as plain Python ones."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def main() -> None:
+    folder = Path(__file__).parent
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if len(sys.argv) != 2 or sys.argv[1] not in names:
+        sys.exit(f"error: usage: python presets/apply.py NAME, one of {', '.join(names)}")
+    path = folder.parent / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    try:
+        after = applied(before, (folder / f"{sys.argv[1]}.yaml").read_text(encoding="utf-8"))
+    except ParamsError as error:
+        sys.exit(f"error: presets/{sys.argv[1]}.yaml: {error}")
+    path.write_text(after, encoding="utf-8")
+    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), "params.yaml", sys.argv[1], n=0, lineterm="")
+    print("\n".join(diff) or "params.yaml was so already")
+
+
+if __name__ == "__main__":
+    main()

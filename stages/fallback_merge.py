@@ -1,0 +1,172 @@
+"""Choose one response per problem: a correct sample, else a correct re-solved one, else the expert's demonstration.
+
+    python -m stages.fallback_merge
+    data/merged.jsonl            {"id": "train-17", "source": "self", "index": 2, "samples": 4, ...}
+    data/train/expert.jsonl      the demonstrations as they came
+    data/train/rewritten.jsonl   the method's training set
+
+Controls, in data/train too:
+    self          the problems that a sample solved, alone
+    no-guide      a correct sample, else the expert's demonstration
+    solved        the expert's demonstrations of the problems that a sample solved: is it selection?
+    matched       as many of the rewritten as have the tokens of the expert's set: is it more tokens?
+    answer-hint   re-solved with the answer as the only guide (where resolve.guides has `answer`)
+
+Among several correct responses one is chosen at random, by a generator seeded per problem, so that adding problems
+changes no other choice. Demonstrations that fail verification are counted and kept: all sets hold the same problems.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.lib.cli import run
+from stages.lib.params import Policy, load, root
+from stages.lib.policy import load_tokenizer, response_ids
+from stages.lib.records import (
+    Judgement,
+    Merged,
+    Problem,
+    Rollout,
+    TrainingRow,
+    read,
+    read_problems,
+    replacing,
+    replacing_folder,
+    write,
+)
+
+Rows = dict[str, TrainingRow]  # by problem id
+
+
+def main() -> None:
+    params, data = load(), root() / "data"
+    problems = read_problems(data / "problems.jsonl", need_solution=True)
+    expert = {problem.id: expert_row(problem) for problem in problems}
+    guides = params.resolve.guides
+    merged = {guide: merge(problems, data / "verdicts", guide, params.merge.seed) for guide in guides}
+    own = {guide: chosen_rows(problems, merged[guide], data, guide) for guide in guides}
+    size = token_counter(params.policy)
+    sets = training_sets(expert, own[guides[0]], params.merge.seed, size)
+    if "answer" in own:
+        sets["answer-hint"] = {**expert, **own["answer"]}
+    write(data / "merged.jsonl", merged[guides[0]])
+    with replacing_folder(data / "train") as folder:
+        for name, rows in sets.items():
+            write(folder / f"{name}.jsonl", rows.values())
+    write_counts(merged[guides[0]], data / "counts" / "merge.json")
+
+
+def training_sets(expert: Rows, own: Rows, seed: int, size: Callable[[TrainingRow], int]) -> dict[str, Rows]:
+    """Every data variant by name: a new one is one more line here. Rows keep the problems' order."""
+    samples = {id_: row for id_, row in own.items() if row.source == "self"}
+    rewritten = {**expert, **own}
+    return {
+        "expert": expert,
+        "rewritten": rewritten,
+        "self": samples,
+        "no-guide": {**expert, **samples},
+        "solved": {id_: expert[id_] for id_ in samples},
+        "matched": matched(rewritten, sum(map(size, expert.values())), seed, size),
+    }
+
+
+def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], int]) -> Rows:
+    """Rows in a random order until the next would exceed `budget` response tokens, back in their own order."""
+    order, kept, used = list(rows), set(), 0
+    random.Random(f"{seed}:matched").shuffle(order)
+    for id_ in order:
+        used += size(rows[id_])
+        if used > budget:
+            break
+        kept.add(id_)
+    return {id_: row for id_, row in rows.items() if id_ in kept}
+
+
+def token_counter(policy: Policy) -> Callable[[TrainingRow], int]:
+    tokenizer = load_tokenizer(policy)
+    return lambda row: len(response_ids(tokenizer, row.response, row.token_ids))
+
+
+def merge(problems: list[Problem], verdicts: Path, guide: str, seed: int) -> list[Merged]:
+    """One row per problem: where its response comes from, and how many were right on the way."""
+    names = ("sample", f"resolve-{guide}", "expert")
+    samples, resolved, expert = (by_problem(verdicts / f"{name}.jsonl") for name in names)
+    return [choose(p.id, samples.get(p.id, []), resolved.get(p.id, []), expert[p.id][0], seed) for p in problems]
+
+
+def choose(id_: str, samples: list[Judgement], resolved: list[Judgement], expert: Judgement, seed: int) -> Merged:
+    """The source and index of the response that is kept for one problem."""
+    correct = {
+        name: [row.index for row in rows if row.correct] for name, rows in (("self", samples), ("resolved", resolved))
+    }
+    source = next((name for name, found in correct.items() if found), "expert")
+    return Merged(
+        id=id_,
+        source=source,
+        index=random.Random(f"{seed}:{id_}").choice(correct[source]) if source != "expert" else None,
+        samples=len(samples),
+        samples_correct=len(correct["self"]),
+        resolved=len(resolved),
+        resolved_correct=len(correct["resolved"]),
+        expert_correct=expert.correct,
+    )
+
+
+def by_problem(path: Path) -> dict[str, list[Judgement]]:
+    rows: dict[str, list[Judgement]] = {}
+    for row in read(Judgement, path):
+        rows.setdefault(row.id, []).append(row)
+    return rows
+
+
+def expert_row(problem: Problem) -> TrainingRow:
+    return TrainingRow(
+        id=problem.id,
+        source="expert",
+        index=None,
+        problem=problem.problem,
+        answer=problem.answer,
+        response=problem.solution or "",
+        token_ids=None,
+    )
+
+
+def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path, guide: str) -> Rows:
+    """The policy's own chosen responses by problem id, in the problems' order; the rollouts stream by."""
+    chosen = {(row.source, row.id, row.index) for row in merged if row.source != "expert"}
+    found: dict[str, tuple[str, Rollout]] = {}
+    for source, file in (("self", "samples.jsonl"), ("resolved", f"resolved/{guide}.jsonl")):
+        for row in read(Rollout, data / file):
+            if (source, row.id, row.index) in chosen:
+                found[row.id] = (source, row)
+    return {problem.id: own_row(problem, *found[problem.id]) for problem in problems if problem.id in found}
+
+
+def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
+    return TrainingRow(
+        id=problem.id,
+        source=source,
+        index=rollout.index,
+        problem=problem.problem,
+        answer=problem.answer,
+        response=rollout.response,
+        token_ids=rollout.token_ids,
+        logprobs=rollout.logprobs,
+    )
+
+
+def write_counts(merged: list[Merged], path: Path) -> None:
+    """Count the sources and say so."""
+    sources = Counter(row.source for row in merged)
+    failed = sum(not row.expert_correct for row in merged)
+    with replacing(path) as file:
+        json.dump({**{name: sources[name] for name in ("self", "resolved", "expert")}, "expert_failed": failed}, file)
+    words = ", ".join(f"{sources[name]} {name}" for name in ("self", "resolved", "expert"))
+    print(f"fallback-merge: {len(merged)} problems: {words}; {failed} demonstrations fail verification")
+
+
+if __name__ == "__main__":
+    run(main)

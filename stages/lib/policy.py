@@ -1,0 +1,100 @@
+"""The policy: loading its tokenizer and weights, and which tokens end a response. Knows no model by name.
+
+tokenizer = load_tokenizer(params.policy)
+model = load_model(params.policy)            # eval mode, on the best device
+stop_ids(tokenizer, model.generation_config) # {2}: generation stops at any of them
+end_id(tokenizer)                            # 2: the one that training appends to a demonstration
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from stages.lib.errors import StageError
+from stages.lib.params import Policy
+
+disable_progress_bar()  # one bar a stage: its own
+
+
+class PolicyError(StageError):
+    """The policy cannot be loaded or used; the message says what to do."""
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_threads(threads: int) -> None:
+    """Torch's threads: as asked for; else one on a machine of up to four cores, this process's share of half of more.
+
+    One, because two threads that share a core with anything else wait for each other at every step, many times slower
+    than one. Never by load: sums come out differently with another number of threads, and the same run should give the
+    same bits.
+    """
+    cores, processes = os.cpu_count() or 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(threads or (1 if cores <= 4 else max(1, cores // 2 // processes)))
+
+
+def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
+    """The policy's tokenizer; it must have a chat template.
+
+    Raises:
+        PolicyError: absent folder, unreachable hub, or no chat template.
+    """
+    tokenizer = _load(AutoTokenizer, policy)
+    if not tokenizer.chat_template:
+        raise PolicyError(f"policy.name {policy.name}: its tokenizer has no chat template; use a model that has one")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(policy: Policy) -> PreTrainedModel:
+    """The policy's weights (safetensors only), in evaluation mode on `device()`; PolicyError where that fails."""
+    dtype = policy.dtype if policy.dtype == "auto" else getattr(torch, policy.dtype)
+    return _load(AutoModelForCausalLM, policy, dtype=dtype, use_safetensors=True).to(device()).eval()
+
+
+def stop_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list[int]:
+    """Every token that ends a response: the generation config's, the tokenizer's and the chat template's; sorted."""
+    configured = generation_config.eos_token_id
+    configured = configured if isinstance(configured, list) else [configured]
+    return sorted({*configured, tokenizer.eos_token_id, end_id(tokenizer)} - {None})
+
+
+def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that the chat template writes after the assistant's text (<|im_end|> for Qwen); else the EOS token."""
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False)
+    tail = tokenizer(text[text.rindex("A") + 1 :], add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    found = next((token for token in tail if token in special), tokenizer.eos_token_id)
+    if found is None:
+        raise PolicyError("the tokenizer has neither an EOS token nor an end token in its chat template")
+    return found
+
+
+def response_ids(tokenizer: PreTrainedTokenizerBase, response: str, token_ids: list[int] | None = None) -> list[int]:
+    """A demonstration's tokens, the end token included: those that were sampled where known, else the text's."""
+    if token_ids:
+        return token_ids
+    return [*tokenizer(response, add_special_tokens=False)["input_ids"], end_id(tokenizer)]
+
+
+def _load(auto: Any, policy: Policy, **more: Any) -> Any:
+    local = Path(policy.name)
+    here = local.is_absolute() or policy.name.startswith(("models/", "."))
+    if here and not any((local / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise PolicyError(f"policy.name {policy.name}: no such model folder (no config.json there)")
+    try:
+        return auto.from_pretrained(
+            policy.name, revision=policy.revision, trust_remote_code=policy.trust_remote_code, **more
+        )
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise PolicyError(f"policy.name {policy.name}: cannot be loaded: {first}") from None

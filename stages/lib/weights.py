@@ -1,0 +1,120 @@
+"""Importance weights: how far a policy is from the one that wrote the data, as pure functions on arrays.
+
+A weight is w = p / b: p the probability of a token (or a response) under the policy, b under the behaviour policy that
+wrote it. All functions take log-weights, any array is flattened to [N]. Where b is known, log w = log p - log b. Where
+it is not (the expert's), DFT's convention b := 1 makes log w = log p; whoever names such a figure must say so.
+
+    log_w = np.log([0.5, 0.5, 1.0])
+    ess_share(log_w)     # 0.889: these three count like 2.67 equally weighted ones
+    cv2(log_w)           # 0.125 = N / ESS - 1
+
+Sums of weights are rescaled by the largest one where the figure does not depend on scale, so nothing overflows.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def ess(log_w: ArrayLike) -> float:
+    """Effective sample size (sum w)^2 / sum w^2 (Kish 1965): N for equal weights, 1 when one weight is everything."""
+    w = _scaled(log_w)
+    return float(w.sum() ** 2 / (w**2).sum())
+
+
+def ess_share(log_w: ArrayLike) -> float:
+    """ESS / N, between 1/N and 1."""
+    return ess(log_w) / np.size(log_w)
+
+
+def cv2(log_w: ArrayLike) -> float:
+    """Squared coefficient of variation, Var(w) / mean(w)^2 = N / ESS - 1 (Liu 1996)."""
+    return 1.0 / ess_share(log_w) - 1.0
+
+
+def variance(log_w: ArrayLike) -> float:
+    """Var(w), divided by N. Small both where the policy likes the data and where it gives it almost no probability."""
+    return float(np.exp(_flat(log_w)).var())
+
+
+def chi2(log_w: ArrayLike) -> float:
+    """chi^2(p || b) = E_b[w^2] - 1 from a sample of b whose density is known (both normalised)."""
+    return float(np.exp(2 * _flat(log_w)).mean() - 1.0)
+
+
+def kl_k1(log_w: ArrayLike) -> float:
+    """KL(b || p) = E_b[-log w] from a sample of b: unbiased, can come out negative (Schulman 2020, k1)."""
+    return float(-_flat(log_w).mean())
+
+
+def kl_k3(log_w: ArrayLike) -> float:
+    """KL(b || p) = E_b[w - 1 - log w] from a sample of b: unbiased where E_b[w] = 1, never negative (k3)."""
+    log_w = _flat(log_w)
+    return float((np.expm1(log_w) - log_w).mean())
+
+
+def log_variance(log_w: ArrayLike) -> float:
+    """Var(log w), divided by N. With b := 1 this is Var(log p)."""
+    return float(_flat(log_w).var())
+
+
+def log_mad(log_w: ArrayLike) -> float:
+    """Median absolute deviation of log w from its median, unscaled: a spread that a few tokens cannot move."""
+    log_w = _flat(log_w)
+    return float(np.median(np.abs(log_w - np.median(log_w))))
+
+
+def top_share(log_w: ArrayLike, share: float = 0.01) -> float:
+    """The part of the total weight that the largest `share` of the weights hold (at least one weight)."""
+    w = np.sort(_scaled(log_w))
+    return float(w[-max(1, round(share * w.size)) :].sum() / w.sum())
+
+
+def clip(log_w: ArrayLike, low: float, high: float) -> Array:
+    """log of clip(w, low, high), [N]. Clipping hides a gap: show the unclipped figure beside the clipped one."""
+    return np.clip(_flat(log_w), np.log(low) if low > 0 else -np.inf, np.log(high))
+
+
+def sequences(log_w: ArrayLike, lengths: ArrayLike) -> tuple[Array, Array]:
+    """Token log-weights [N] of responses laid end to end, lengths [M] -> per response the sum and the mean, [M] each.
+
+    The sum is the response's own log-weight. Its spread grows with length; the mean (GSPO, arXiv 2507.18071) does not.
+    """
+    lengths = np.asarray(lengths)
+    sums = np.add.reduceat(_flat(log_w), np.r_[0, np.cumsum(lengths)[:-1]])
+    return sums, sums / lengths
+
+
+def k_hat(log_w: ArrayLike) -> float:
+    """Shape of the generalised Pareto fitted to the largest weights (PSIS, arXiv 1507.02646), by arviz-stats.
+
+    Above `k_threshold` an importance-sampling estimate with these weights cannot be trusted at this sample size. Where
+    the largest weights are equal there is no tail to fit: nan. Fewer than 25 weights: nan.
+    """
+    log_w = _flat(log_w)
+    if log_w.size < 25 or np.ptp(log_w) < 1e-6:
+        return float("nan")
+    from arviz_stats.base import array_stats  # here: importing it takes longer than most stages need
+
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):  # it divides by a tail quantile that ties can make 0
+            return float(array_stats.psislw(-log_w)[1])  # it takes log-likelihoods, whose negative is the log-weight
+    except ValueError:  # its way to say that the largest weights are all equal
+        return float("nan")
+
+
+def k_threshold(n: int) -> float:
+    """min(1 - 1 / log10 N, 0.7): the largest k-hat at which N weights are enough (arXiv 1507.02646, section 3)."""
+    return min(1.0 - 1.0 / np.log10(n), 0.7)
+
+
+def _flat(log_w: ArrayLike) -> Array:
+    array = np.asarray(log_w, dtype=np.float64).ravel()
+    assert array.size, "no weights: a figure of an empty set is not defined"
+    return array
+
+
+def _scaled(log_w: ArrayLike) -> Array:
+    log_w = _flat(log_w)
+    return np.exp(log_w - log_w.max())

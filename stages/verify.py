@@ -1,0 +1,80 @@
+"""Check final answers against the references: of the expert's demonstrations, of the samples, of the re-solved.
+
+    python -m stages.verify expert | sample | resolve-solution (or another of prompts.GUIDES)
+    data/verdicts/sample.jsonl       {"id": "train-17", "index": 0, "correct": true, "extracted": "9", ...}
+    data/counts/verify-sample.json   how many, and for which reasons
+
+A response that was cut off at the length limit is not correct, whatever it says. Rows stream through in their order,
+so memory does not grow with their number, and the number of workers changes no byte.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stages.lib.cli import run
+from stages.lib.journal import Journal, identity
+from stages.lib.judging import judge
+from stages.lib.params import ParamsError, load, root
+from stages.lib.prompts import GUIDES
+from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems, replacing
+
+BATCH = 512  # verdicts per append to the journal
+
+
+def main() -> None:
+    params, name = load(), sys.argv[1] if len(sys.argv) == 2 else ""
+    data = root() / "data"
+    sources = {"expert": "problems.jsonl", "sample": "samples.jsonl"}
+    sources |= {f"resolve-{guide}": f"resolved/{guide}.jsonl" for guide in GUIDES}
+    if name not in sources:
+        raise ParamsError(f"verify takes one of {', '.join(sources)}, not {name!r}")
+    references = {row.id: row.answer for row in read_problems(data / "problems.jsonl")}
+    with Journal(f"verify-{name}", stage_identity(name, sources[name])) as journal:
+        done = sum(1 for _ in journal.lines())
+        rows = islice(responses(name, data / sources[name]), done, None)
+        judgements = judge(rows, references, params.verify, params.hardware.workers or None)
+        bar = iter(tqdm(judgements, desc=f"verify {name}", unit="response", initial=done))
+        while batch := list(islice(bar, BATCH)):
+            journal.append(dumps(row) for row in batch)
+        journal.deliver(data / "verdicts" / f"{name}.jsonl")
+    write_counts(name, data)
+
+
+def stage_identity(name: str, file: str) -> str:
+    """Samples and demonstrations are one foreach stage of dvc.yaml, the guides are a matrix of another."""
+    if name.startswith("resolve-"):
+        return identity("verify-resolved", item={"guide": name.removeprefix("resolve-")})
+    return identity("verify", key=name, item=file)
+
+
+def responses(name: str, path: Path) -> Iterator[Rollout]:
+    """The responses to check; a demonstration counts as the expert's only response, ended by itself."""
+    if name != "expert":
+        yield from read(Rollout, path)
+        return
+    for row in read(Problem, path):
+        yield Rollout(id=row.id, index=0, response=row.solution or "", finish="stop", token_ids=[], logprobs=[])
+
+
+def write_counts(name: str, data: Path) -> None:
+    """Count the verdicts by reason and say so."""
+    reasons: Counter[str] = Counter()
+    solved: set[str] = set()
+    for row in read(Judgement, data / "verdicts" / f"{name}.jsonl"):
+        reasons[row.reason] += 1
+        solved |= {row.id} if row.correct else set()
+    counts = {"responses": reasons.total(), "problems_solved": len(solved), "reasons": dict(sorted(reasons.items()))}
+    with replacing(data / "counts" / f"verify-{name}.json") as file:
+        json.dump(counts, file, indent=2)
+    words = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    print(f"verify {name}: {reasons.total()} responses: {words or 'none'}; {len(solved)} problems solved")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,118 @@
+"""Bad input: one clear line from the stage, exit status 1, earlier outputs as they were."""
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.lib import cli
+from stages.lib.records import Problem, write
+
+ROWS = [{"id": f"p{i}", "problem": f"{i} + 1 =", "answer": str(i + 1), "solution": "s"} for i in range(3)]
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Runs a stage that must refuse: returns its one line, and checks status and that no output changed."""
+
+    def run(*argv: str) -> str:
+        before = {path: path.read_bytes() for path in (checkout / "data").rglob("*") if path.is_file()}
+        monkeypatch.setattr(sys, "argv", list(argv))
+        with pytest.raises(SystemExit) as stop:
+            cli.run(importlib.import_module(f"stages.{argv[0]}").main)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert stop.value.code == 1 and lines[-1].startswith("error: ")
+        assert before == {path: path.read_bytes() for path in (checkout / "data").rglob("*") if path.is_file()}
+        return lines[-1]
+
+    write(checkout / "data" / "problems.jsonl", [Problem(**row) for row in ROWS])
+    return run
+
+
+def set_param(old: str, new: str) -> None:
+    path = Path("params.yaml")
+    text, count = re.subn(old, new, path.read_text(), count=1, flags=re.M)
+    assert count == 1, old
+    path.write_text(text)
+
+
+def source(section: str, text: str) -> None:
+    """Make `text` the file that a section's source names."""
+    place = Path("in.jsonl") if section == "problems" else Path("tests/hard.jsonl")
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(text)
+    set_param(rf"^({section}:.*\n  source: )testbed", rf"\g<1>{'in.jsonl' if section == 'problems' else 'tests'}")
+
+
+def lines(*rows: dict) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "message"),
+    [
+        ("problems", lines(ROWS[0]) + "{oops\n", r"in\.jsonl, line 2: not JSON"),
+        (
+            "problems",
+            lines({"id": "a", "problem": "x", "answer": "1"}),
+            r"in\.jsonl, line 1: field 'solution' is empty",
+        ),
+        ("problems", lines({**ROWS[0], "problem": ""}), r"in\.jsonl, line 1: field 'problem' is empty"),
+        ("problems", lines({"id": "a", "problem": "x", "solution": "s"}), r"line 1: field 'answer' is missing"),
+        ("problems", lines(ROWS[0], ROWS[0]), r"in\.jsonl, line 2: id 'p0' was used before"),
+        ("problems", "", r"in\.jsonl: no problems"),
+        (
+            "benchmarks",
+            lines({"id": "a", "problem": "x", "answer": ""}),
+            r"hard\.jsonl, line 1: field 'answer' is empty",
+        ),
+        ("benchmarks", lines({"id": "a", "problem": "x"}), r"hard\.jsonl, line 1: field 'answer' is missing"),
+        ("benchmarks", "", r"hard\.jsonl: no problems"),
+    ],
+)
+def test_sources(refused: Refused, section: str, text: str, message: str) -> None:
+    source(section, text)
+    assert re.search(message, refused("prepare"))
+
+
+def test_a_benchmark_problem_that_is_trained_on(refused: Refused) -> None:
+    source("problems", lines(*ROWS))
+    source("benchmarks", lines({**ROWS[1], "id": "h"}))
+    assert "benchmark hard: h is also training problem p1" in refused("prepare")
+
+
+def test_absent_sources(refused: Refused) -> None:
+    set_param(r"^(problems:.*\n  source: )testbed", r"\g<1>gone.jsonl")
+    assert "gone.jsonl: no such file" in refused("prepare")
+
+
+def test_absent_policy(refused: Refused) -> None:
+    set_param("name: models/micro", "name: models/gone")
+    assert "models/gone: no such model folder" in refused("sample")
+
+
+def test_no_samples_asked_for(refused: Refused) -> None:
+    set_param(r"^(sample:.*\n.*\n  n: )4", r"\g<1>0")
+    assert "sample.n must be at least 1, not 0" in refused("sample")
+
+
+def test_a_loss_that_is_none(refused: Refused) -> None:
+    message = refused("train", "expert", "sftt", "0")
+    assert "'sftt'" in message and "sft, dft" in message
+
+
+def test_a_data_set_that_is_none(refused: Refused) -> None:
+    assert "data/train/exprt.jsonl: no such file" in refused("train", "exprt", "sft", "0")
+
+
+def test_arguments_that_evaluate_does_not_take(refused: Refused) -> None:
+    assert "evaluate takes `base`, or data, loss and seed" in refused("evaluate", "expert", "sft")
+
+
+def test_benchmarks_that_are_not_there(refused: Refused) -> None:
+    assert "no benchmarks" in refused("evaluate", "base")

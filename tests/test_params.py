@@ -1,0 +1,62 @@
+"""params.yaml: strict, typed, and clear about what is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stages.lib.params import ParamsError, load
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "params.yaml").read_text()
+GRID_LOSS = re.search(r"^  loss: .*\n(    - \w+\n)+", TEXT, re.M)[0]
+
+
+def load_with(tmp_path: Path, old: str, new: str) -> None:
+    assert TEXT.count(old) >= 1, old
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    load(path)
+
+
+def test_committed_params_load() -> None:
+    assert load(ROOT / "params.yaml").loss.kl == 0.0
+
+
+def test_every_key_has_a_comment() -> None:
+    """On its own line, or above a run of keys that the line above explains (indented lists and texts aside)."""
+    keys = [line for line in TEXT.splitlines() if line and not line.startswith((" ", "#"))]
+    assert all("#" in line or line.endswith(":") for line in keys)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  kl: 0.0", "  kll: 0.0", r"unknown key loss\.kll; did you mean kl\?"),
+        ("sample:", "sampel:", r"unknown key sampel; did you mean sample\?"),
+        ("    rank: 0", "    rnak: 0", r"unknown key train\.lora\.rnak; did you mean rank\?"),
+        ("  kl: 0.0", "  kl: high", r"loss\.kl must be float, not str 'high'"),
+        ("  kl: 0.0", "  kl: .nan", r"loss\.kl must be finite"),
+        ("  kl: 0.0", "  kl: -1.0", r"loss\.kl must be between 0\.0 and"),
+        ("  kl: 0.0", "  kl: true", r"loss\.kl must be float, not bool"),
+        ("  engine: auto", "  engine: fast", r"sample\.engine must be one of auto, transformers, vllm, not 'fast'"),
+        ("  n: 4 ", "  n: 0 ", r"sample\.n must be at least 1, not 0"),
+        ("  n: 4 ", "  n: 4.0 ", r"sample\.n must be int, not float"),
+        ("    - sft\n", "    - dft\n", r"grid\.loss names a value twice"),
+        (GRID_LOSS, "  loss: []\n", r"grid\.loss must be a list of at least one value"),
+        ("  seed: 0\n\nbenchmarks", "\nbenchmarks", r"missing key problems\.seed"),
+        ("policy:", "policy: [", "not readable as YAML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_with(tmp_path, old, new)
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="no such file"):
+        load(tmp_path / "params.yaml")
+
+
+def test_ints_pass_for_floats(tmp_path: Path) -> None:
+    load_with(tmp_path, "  kl: 0.0", "  kl: 1")
