@@ -15,7 +15,7 @@ from pathlib import Path
 from stages.lib.batches import Example, encode, steps
 from stages.lib.cli import run
 from stages.lib.errors import StageError
-from stages.lib.journal import fingerprint, identity
+from stages.lib.journal import identity
 from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, set_threads
@@ -89,10 +89,9 @@ def check_tokens(kinds: dict[str, list[Example]], vocabulary: int) -> None:
 
 
 def scratch(data: str, loss: str, seed: int) -> Path:
-    """Where this cell's restart points are: under another name as soon as anything that it depends on is another."""
+    """Where this cell's restart points are: under another name as soon as anything declared to DVC is another."""
     declared = identity("train", item={"data": data, "loss": loss, "seed": seed})
-    probes = [root() / "data" / "train" / f"{kind}.jsonl" for kind in ("expert", "rewritten")]
-    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{fingerprint(declared, files=probes)}"
+    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{declared}"
 
 
 def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:

@@ -284,6 +284,11 @@ def test_contradictory_params_are_named(project: Path) -> None:
         stage("rewritten", "ratio", "0")
 
 
+def test_a_probe_needs_problems_in_common() -> None:
+    with pytest.raises(StageError, match="no problem has both"):
+        choose({"expert": [Example("a", [1], [2])], "rewritten": [Example("b", [1], [2])]}, 1)
+
+
 def test_a_model_that_changes_its_logits_after_the_head_is_refused() -> None:
     config = GraniteConfig(
         vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,

@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from stages.lib import batches, weights
 from stages.lib.batches import Example
+from stages.lib.errors import StageError
 from stages.lib.head import Head, Start
 from stages.lib.losses import Objective
 from stages.lib.records import replacing
@@ -35,6 +36,8 @@ def choose(examples: dict[str, list[Example]], n: int) -> dict[str, list[Example
     """The expert's and the rewritten responses to the same n problems, the same ones for every cell."""
     by_id = {kind: {example.id: example for example in examples[kind]} for kind in ("expert", "rewritten")}
     shared = sorted(set.intersection(*(set(found) for found in by_id.values())))
+    if not shared:
+        raise StageError("data/train: no problem has both an expert's and a rewritten response within train.max_length")
     random.Random(0).shuffle(shared)
     return {kind: [found[id] for id in shared[:n]] for kind, found in by_id.items()}
 
