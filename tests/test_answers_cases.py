@@ -236,6 +236,8 @@ CASES: dict[str, list[tuple[str, str, bool]]] = {
         ("x^{1000000}", "x^{1000000}", SAME),
         (r"\frac{1}{x}", "x^{-1}", SAME),
         (r"(-1)^n", r"(-1)^{n+2}", SAME),
+        ("2^{2^n}", "4^{2^{n-1}}", SAME),
+        ("2^{2^n}", "4^{2^{n}}", OTHER),
         (r"(-1)^n", r"(-1)^{n+1}", OTHER),
         (r"\frac{1}{2}x", r"\frac12", OTHER),
     ],
