@@ -21,7 +21,8 @@ from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
 from stages.lib.records import TrainingRow, read
-from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, prepare, save
+from stages.lib.trainee import prepare
+from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, save
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     folder = scratch(data, loss, seed)
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
     model = load_model(params.policy)
+    check_tokens(fitting, model.get_input_embeddings().num_embeddings)
     dtype = model.dtype  # to save in; training is in float32
     model = prepare(model, params.train.lora, seed)
     probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
@@ -73,6 +75,17 @@ def examples(kind: str, loss: str, params: Params) -> list[Example]:
     if not rows:
         raise StageError(f"{path}: no rows to train on")
     return encode(rows, load_tokenizer(params.policy), params.prompt, behaviour=loss in NEEDS_BEHAVIOUR)
+
+
+def check_tokens(kinds: dict[str, list[Example]], vocabulary: int) -> None:
+    """Sampled token ids must be of this policy's vocabulary."""
+    for kind, found in kinds.items():
+        for example in found:
+            if max(example.prompt + example.response) >= vocabulary:
+                what = f"token {max(example.prompt + example.response)}, outside the policy's {vocabulary}"
+                raise StageError(
+                    f"data/train/{kind}.jsonl: row {example.id!r} has {what}; sample again with this policy"
+                )
 
 
 def scratch(data: str, loss: str, seed: int) -> Path:

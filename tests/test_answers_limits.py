@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages.lib import answer_pool
+from stages.lib.answer_judge import judge
 from stages.lib.answer_pool import Workers
 from stages.lib.answers import Reason, verify, verify_all, verify_stream
 
@@ -81,6 +82,23 @@ def test_long_responses_take_linear_time() -> None:
         started = time.monotonic()
         verify(text, "17")
         assert time.monotonic() - started < 2, text[:30]
+
+
+PIECES = [
+    "9", "a", " ", "(", "A", "A,", "AB ", "1,", "1,234,", "1 234 ", r"\frac", r"\frac{1}", r"\text{a}", r"\,", "^", "_",
+    "x=", "|", "!", "%", ".", "\\", "{", "}", "\\{", "1+", r"\sqrt", r"\pm 1", "1:", "<1", r"\cup", r"\left(", "é", "²",
+    "and ", "or ", "1 or ", r"\boxed", "$", "~", "0.1e", "e", r"\sin ", r"\ln ", r"\mathbf", r"\overline", "1/", "2^",
+    "-", "1_", "½", "i", "*", "**", "`", ". ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_any_repeated_piece_is_judged_in_time(piece: str) -> None:
+    text = piece * (4_900 // len(piece))
+    for got, reference in ((text, "5"), (text + "1", text + "2"), (r"\frac{" + text + "}{2}", text)):
+        started = time.monotonic()
+        judge(reference, got)
+        assert time.monotonic() - started < 2
 
 
 PAYLOADS = [

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stages.lib import losses
-from stages.lib.losses import WEIGHTS, Batch, Head, Objective, Start, Tokens, divergence, head_loss
+from stages.lib import head as head_module
+from stages.lib.head import Batch, Head, Start, head_loss
+from stages.lib.losses import WEIGHTS, Objective, Tokens, divergence
 from stages.lib.params import Clip, Loss, Params
 
 N, D, V = 13, 4, 7
@@ -104,7 +105,7 @@ def test_loss_and_gradient_are_autograds(
     beta: float,
     chunk: int,
 ) -> None:
-    monkeypatch.setattr(losses, "CHUNK", chunk)
+    monkeypatch.setattr(head_module, "CHUNK", chunk)
     data, head = batch
     objective = Objective(loss, replace(options, kl_direction=direction), a=0.3, b=beta)
     leaves = (data.hidden, head.weight, head.bias)
@@ -158,7 +159,7 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("loss", WEIGHTS)
 def test_nothing_of_tokens_times_vocabulary_exists(options: Loss, monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
     tokens, wide = 256, 512
-    monkeypatch.setattr(losses, "CHUNK", 16 * wide)
+    monkeypatch.setattr(head_module, "CHUNK", 16 * wide)
     hidden, weight = torch.randn(tokens, 2, requires_grad=True), torch.randn(wide, 2, requires_grad=True)
     start = Start(torch.randn(tokens, 2), Head(torch.randn(wide, 2)))
     data = Batch(hidden, torch.randint(0, wide, (tokens,)), start, torch.zeros(tokens))

@@ -102,13 +102,13 @@ def _as_rows(node: Node) -> tuple[tuple[Node, ...], ...] | None:
     """A matrix, or a point as a column; a matrix of one row or column compares with a point."""
     if isinstance(node, Matrix):
         return node.rows
-    if isinstance(node, Seq) and node.open in ("(", "<"):
+    if isinstance(node, Seq) and _kind(node) == "(":
         return tuple((item,) for item in node.items)
     return None
 
 
 def _regions(reference: Node, got: Node) -> bool | None:
-    if not (is_region(reference) or is_region(got)) and not (_relations(reference) and _relations(got)):
+    if not any(is_region(side) or _relations(side) for side in (reference, got)):
         return None
     left, right = region(reference), region(got)
     if left is None or right is None:
@@ -148,12 +148,15 @@ def _sequences(reference: Node, got: Node) -> bool | None:
         if other is got and not got.open and got.joint == "or":  # 0.5 or 1/2
             return all(same(reference, item) for item in got.items)
         # {5} is how some write the answer 5; a list of several is never one value.
-        return len(other.items) == 1 and other.open == "{" and same(single, other.items[0]) if other.items else False
-    left, right = _assigned(reference), _assigned(got)
+        alone = len(other.items) == 1 and other.open == "{" and not symbols(other.items[0])
+        return alone and same(single, other.items[0])
+    left, right = (_assigned(_only(side)) for side in (reference, got))
     if len(left.items) != len(right.items):
         return False
     kinds = {_kind(left), _kind(right)}
-    if kinds == {"("} and len(left.items) == 2 and (left.open + left.close != right.open + right.close):
+    if "half-open" in kinds and left.open + left.close != right.open + right.close:
+        return False
+    if {left.joint, right.joint} == {"or", ","} and "(" in kinds:  # x = 1 or x = 2 is no point
         return False
     if kinds <= {"{", ""}:
         return _matching(left.items, right.items, same)
@@ -162,8 +165,17 @@ def _sequences(reference: Node, got: Node) -> bool | None:
     return all(map(same, left.items, right.items))
 
 
+def _only(node: Seq) -> Seq:
+    """The one point of a set, as in {(1,2)}."""
+    single = node.open == "{" and len(node.items) == 1 and isinstance(node.items[0], Seq)
+    return node.items[0] if single else node
+
+
 def _kind(node: Seq) -> str:
-    return {"<": "(", "[": "["}.get(node.open, node.open) if node.close != ")" else "("
+    return _KINDS.get(node.open + node.close, "half-open")
+
+
+_KINDS = {"()": "(", "<>": "(", "[]": "[", "{}": "{", "": ""}
 
 
 def _assigned(node: Seq) -> Seq:
@@ -211,7 +223,7 @@ def _ratios(reference: Node, got: Node) -> bool | None:
     ratio, other = (reference, got) if isinstance(reference, Ratio) else (got, reference)
     if ratio.clock or len(ratio.parts) != 2:
         return False
-    return isinstance(other, Op) and scalar(Op("/", ratio.parts), other)
+    return isinstance(other, Op) and other.kind == "/" and scalar(Op("/", ratio.parts), other)
 
 
 def _bases(reference: Node, got: Node) -> bool | None:

@@ -7,7 +7,7 @@ from stages.lib.answer_nodes import Based, Const, Node, Num, Op, Quantity, Sym
 from stages.lib.answer_tokens import Token
 
 END = Token("end", "")
-_BASE_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+BASE_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 
 
 class Cursor:
@@ -92,7 +92,7 @@ def based(digits: str, base: str) -> Based:
     Raises:
         Unparsed: no base.
     """
-    count = int(base) if base.isdigit() else _BASE_WORDS.get(base, 0)
+    count = int(base) if base.isdigit() else BASE_WORDS.get(base, 0)
     if not 2 <= count <= 36:
         raise Unparsed("no base")
     return Based(digits.upper().lstrip("0") or "0", count)

@@ -211,7 +211,7 @@ class Factors(Cursor):
                 base = self.argument(whole=True)
         if power == Op("neg", (Num(Fraction(1), None, 1),)) and not name.startswith("arc"):
             name, power = "arc" + name, None
-        value = Op(name, (self.operand(),) + ((base,) if base else ()))
+        value = Op(name, (_radians(self.operand()),) + ((base,) if base else ()))
         return Op("^", (value, power)) if power else value
 
     def root(self) -> Node:
@@ -277,6 +277,19 @@ def digits_of(node: Num) -> str:
     if node.last is not None or node.value.denominator != 1:
         raise Unparsed("a decimal with a base")
     return str(node.value.numerator)
+
+
+def _radians(node: Node) -> Node:
+    """A function's argument, with degrees as the multiples of pi/180 that they are."""
+    match node:
+        case Quantity(value, "degree"):
+            return Op("*", (value, _DEGREE))
+        case Op(kind, args):
+            return Op(kind, tuple(map(_radians, args)))
+    return node
+
+
+_DEGREE = Op("/", (Const("pi"), Num(Fraction(180))))
 
 
 def _vector(value: Node) -> Node:

@@ -29,6 +29,7 @@ class Ruling:
 
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
+_LITERAL = re.compile(r"\d{1,4}-\d{1,2}-\d{1,4}|\d+/\d+/\d+|0[bxo][0-9a-fA-F]+")  # a date or code: no arithmetic
 _CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?|\(([a-h])\)")
 _CHOSEN = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Za-z])\)|([A-Za-z]))\s*[.:)]?", re.IGNORECASE)
 _CHOSEN_WITH_TEXT = re.compile(
@@ -55,6 +56,8 @@ def _judge(reference: str, got: str) -> Ruling:
         return Ruling(False)
     if squeeze(reference) == squeeze(got) or _decimal_comma(reference, got):
         return Ruling(True)
+    if _LITERAL.fullmatch(reference) or _LITERAL.fullmatch(got):
+        return Ruling(False)
     choice = _choices(reference, got)
     if choice is not None:
         return Ruling(choice)
@@ -79,6 +82,8 @@ def _choices(reference: str, got: str) -> bool | None:
     with_text = _CHOSEN_WITH_TEXT.fullmatch(reference)
     if with_text and (chosen := _CHOSEN.fullmatch(got)) and (with_text[1] or with_text[2]).isupper():
         return (chosen[1] or chosen[2]).upper() == (with_text[1] or with_text[2])
+    if with_text and (also := _CHOSEN_WITH_TEXT.fullmatch(got)):
+        return (with_text[1] or with_text[2]).upper() == (also[1] or also[2]).upper()
     if with_text and words(with_text[3]) == words(got):
         return True
     lists = [_LETTERS.fullmatch(side) for side in (reference, got)]

@@ -9,9 +9,9 @@ factor. What it does not read (integrals, set-builder notation, prose) raises Un
 import re
 from fractions import Fraction
 
-from stages.lib.answer_cursor import END, based, negative, times, total
+from stages.lib.answer_cursor import BASE_WORDS, END, based, negative, times, total
 from stages.lib.answer_factors import ACCENTS, Factors, digits_of
-from stages.lib.answer_limits import MAX_ITEMS, Guarded, Unparsed
+from stages.lib.answer_limits import MAX_DIGITS, MAX_ITEMS, Guarded, Unparsed
 from stages.lib.answer_nodes import Joined, Matrix, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text
 from stages.lib.answer_tokens import Token, tokenize
 
@@ -25,7 +25,8 @@ _OPENERS = frozenset((r"\frac", r"\binom", r"\{", r"\lfloor", r"\lceil", r"\lang
 _OPENERS |= ACCENTS
 _CLOSERS = frozenset((")", "]", "}", r"\}"))
 _BASED = re.compile(
-    r"\(?(?P<digits>[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\)?_\s*\{?\s*(?:\\text\s*\{)?(?P<base>\d{1,2}|[a-z]+)\}*"
+    r"\(?(?P<digits>[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\)?_\s*\{?\s*(?:\\text\s*\{)?"
+    rf"(?P<base>[2-9]|[12]\d|3[0-6]|{'|'.join(BASE_WORDS)})\}}*"
 )
 
 
@@ -36,8 +37,10 @@ def parse(text: str) -> Node:
         Unparsed: not in this grammar.
         Guarded: too many tokens or digits, or nested too deep.
     """
-    if match := _BASED.fullmatch(text):
-        return based(match["digits"], match["base"])
+    if "_" in text and len(text) < MAX_DIGITS and (match := _BASED.fullmatch(text)):
+        found = based(match["digits"], match["base"])
+        if found.digits.isdecimal() or all(int(digit, 36) < found.base for digit in found.digits):
+            return found
     parser = Parser(tokenize(text))
     node = parser.listing()
     if parser.peek() is not END:
@@ -134,6 +137,8 @@ class Parser(Factors):
         """Juxtaposition: a mixed number where it can be one, else a product."""
         previous = self.peek(-1)
         start = self.at
+        if isinstance(value, Quantity) and self.peek().kind == "number":
+            raise Unparsed("one quantity behind another")
         if isinstance(value, Sym) and self.applied():
             return Sym(f"{value.name}({self.raw_argument()})")
         factor = self.power()

@@ -10,6 +10,7 @@ method of starting processes is presumed of the calling program, and a worker th
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -73,13 +74,14 @@ class _Worker:
             self.start()
         self.tasks += 1
         task = json.dumps({"reference": reference, "got": got, "seconds": seconds}) + "\n"
+        process = self.process
         try:
-            self.process.stdin.write(task.encode())
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return self.ended()
-        reply = self.line(seconds * _WALL + 10)
-        return reply if reply is not None else self.ended()
+            process.stdin.write(task.encode())
+            process.stdin.flush()
+            reply = _line(process, seconds * _WALL + 10)
+        except (OSError, ValueError):  # the process ended, or `close` took its pipes away
+            reply = None
+        return reply if reply is not None else self.ended(process)
 
     def start(self) -> None:
         self.kill()
@@ -93,24 +95,18 @@ class _Worker:
             env=environment,
         )
         self.tasks = 0
-        if self.line(_START) != "ready":
+        if _line(self.process, _START) != "ready":
             self.kill()
             raise RuntimeError("the verifier's worker did not start; is math-verify installed (requirements.txt)?")
 
-    def line(self, seconds: float) -> str | None:
-        """The next reply, or None when the process ended or the wall clock ran out."""
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        reply = self.process.stdout.readline() if ready else b""
-        return json.loads(reply) if reply.endswith(b"\n") else None
-
-    def ended(self) -> str:
+    def ended(self, process: "subprocess.Popen[bytes]") -> str:
         """What became of a task whose worker gave no reply."""
         try:
-            code = self.process.wait(0.5)
+            code = process.wait(0.5)
         except subprocess.TimeoutExpired:
             code = None
         self.kill()
-        return "timeout" if code is None or code == -27 else "crashed"  # 27: SIGPROF, the processor time ran out
+        return "timeout" if code in (None, -signal.SIGPROF) else "crashed"
 
     def kill(self) -> None:
         if self.process is not None:
@@ -119,3 +115,10 @@ class _Worker:
             self.process.stdin.close()
             self.process.stdout.close()
             self.process = None
+
+
+def _line(process: "subprocess.Popen[bytes]", seconds: float) -> str | None:
+    """The next reply, or None when the process ended or the wall clock ran out."""
+    ready, _, _ = select.select([process.stdout], [], [], seconds)
+    reply = process.stdout.readline() if ready else b""
+    return json.loads(reply) if reply.endswith(b"\n") else None

@@ -25,7 +25,8 @@ _UNICODE = {
     "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "⟨": r"\langle ", "⟩": r"\rangle ", "∖": r"\setminus ",
     "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "…": r"\ldots ", "，": ",", "；": ";",
     "：": ":", "％": "%", "（": "(", "）": ")", "［": "[", "］": "]", "。": ".", "、": ",", "→": r"\to ",
-    "π": r"\pi ", "€": r"\text{euro}", "£": r"\text{pound}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
+    "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "π": r"\pi ",
+    "€": r"\text{euro}", "£": r"\text{pound}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
     "¢": r"\text{cent}",
 }  # fmt: skip
 _GREEK = (
@@ -79,13 +80,14 @@ _RENAMED = {
     r"!=": r"\\ne ",
     r"\(\s*\\?b?mod\s+([^()]*)\)": r"\\pmod{\1}",
     r"\\AA(?![a-zA-Z])": r"\\text{angstrom}",
+    r"\bRs\b\.?(?=\s*\d)": r"\\text{rupee} ",
     r"\.\.\.": r"\\ldots ",
     r"(?<=[\s\d}])([AaPp])\.?\s?[Mm]\.(?!\w)": r"\1m",
 }
 _RENAMES = [(re.compile(pattern), by) for pattern, by in _RENAMED.items()]
+_BRACKET = re.compile(r"[\[(]|\\\{|\\mathbb|\\emptyset")
 _DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|\\\[|(?<!\\)\\\]")
-_MARKDOWN = re.compile(r"^[\s*_`]+(?=\S)|[\s*_`]+$")
-_ENDING = re.compile(r"(?:\s|(?<!\\)[.,;:]|\\)+\Z")
+_MARKDOWN = " \t\n*_`"
 
 
 def tidy(text: str) -> str:
@@ -97,7 +99,7 @@ def tidy(text: str) -> str:
     if len(text) > MAX_ANSWER:
         raise Guarded(f"answer of {len(text)} characters")
     text = plain_characters(text)
-    text = _MARKDOWN.sub("", text.replace("\\$", r"\text{dollar} "))
+    text = text.replace("\\$", r"\text{dollar} ").strip(_MARKDOWN)
     text = _DELIMITERS.sub(" ", text)
     text = _BIG_GROUP.sub("", text)
     text = _SIZING.sub("", _COLOUR.sub("", text))
@@ -105,8 +107,18 @@ def tidy(text: str) -> str:
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
-    text = _ENDING.sub("", _MARKDOWN.sub("", " ".join(text.split())))
-    return text.strip()
+    text = _without_ending(" ".join(text.split()).strip(_MARKDOWN)).strip()
+    if r"\cup" in text and not _BRACKET.search(text):  # x < 1 \cup x > 2: inequalities, not sets, are joined
+        return text.replace(r"\cup", "or")
+    return text
+
+
+def _without_ending(text: str) -> str:
+    """Without closing punctuation and stray backslashes (a loop: a regular expression takes quadratic time here)."""
+    end = len(text)
+    while end and (text[end - 1] in " \\" or (text[end - 1] in ".,;:" and text[end - 2 : end - 1] != "\\")):
+        end -= 1
+    return text[:end]
 
 
 def plain_characters(text: str) -> str:
@@ -156,7 +168,7 @@ _TEXT_COMMAND = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf|normal)?|mbox|hbox|mathrm|mathbf|mathsf|operatorname|emph)\s*\{"
 )
 _ARTICLE = re.compile(r"^(?:the|a|an) ")
-_NO_WORD = re.compile(r"[^\w+\-/<>=%]+")
+_NO_WORD = re.compile(r"[^\w+\-/<>=%!^*|]+|[!*]+$")
 _SQUEEZE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
 
 

@@ -26,7 +26,8 @@ _TEXT_COMMANDS = "text textbf textit textrm texttt textsf textnormal mbox hbox m
 TEXT_COMMANDS = frozenset(_TEXT_COMMANDS.split())
 _SHORT_WORDS = (  # plain words shorter than four letters that are no product of variables
     "cm mm km nm ft kg mg ml mL kL hr hrs min sec mph kph lb lbs oz yd deg am pm AM PM yes no No Yes NO YES all one "
-    "two six ten the day mi kJ kW MHz Hz eV keV MeV sq per odd not none DNE dne in"
+    "two six ten the day mi kJ kW MHz Hz eV keV MeV sq per odd not none DNE dne in II III IV "
+    "VI VII VIII IX XI XII"
 )
 _KNOWN_WORDS = frozenset(_SHORT_WORDS.split())
 _TOKEN = re.compile(

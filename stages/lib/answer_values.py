@@ -12,8 +12,8 @@ proves that they are not. The points are fixed, so is the work: verdicts depend 
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 from stages.lib.answer_exact import PRIME, Irrational, Undefined, exact, modular
 from stages.lib.answer_nodes import Node, Op, contains, symbols
@@ -39,9 +39,9 @@ def same_value(left: Node, right: Node) -> bool:
 
 
 def _same_rational_function(left: Node, right: Node) -> bool:
-    names, agreed = sorted(symbols(left) | symbols(right)), 0
+    names, agreed = symbols(left) | symbols(right), 0
     for seed in range(6):
-        point = {name: pow(7 + 2 * seed, 1009 + 31 * i, PRIME) for i, name in enumerate(names)}
+        point = {name: _draw(seed, name) % PRIME for name in names}
         try:
             if modular(left, point) != modular(right, point):
                 return False
@@ -53,6 +53,11 @@ def _same_rational_function(left: Node, right: Node) -> bool:
     return False
 
 
+def _draw(row: int, name: str) -> int:
+    """64 bits that depend on row and name only, and on them as if by chance: no relation between names may hold."""
+    return int.from_bytes(blake2b(f"{row} {name}".encode(), digest_size=8).digest())
+
+
 def _log_bases(left: Node, right: Node) -> tuple[int, ...]:
     r"""`\log` without a base is read as natural and as decimal; one reading has to fit both sides."""
     return (0, 10) if contains(left, "log") or contains(right, "log") else (0,)
@@ -61,18 +66,26 @@ def _log_bases(left: Node, right: Node) -> tuple[int, ...]:
 def _same_numerically(left: Node, right: Node, log_base: int) -> bool:
     """Agreement at every point where both sides are real or, where there are too few such points, complex."""
     free = symbols(left) | symbols(right)
-    whole = any(contains(side, "floor", "ceil", "!", "binom") or _signs(side) for side in (left, right))
+    whole = any(_counts(side, free) for side in (left, right))
     needed = 2 if free else 1
+    strict = contains(left, "abs") != contains(right, "abs")  # ln|x| is more than ln x
     for complex_ in (contains(left, "i") or contains(right, "i"), True):
         agreed = 0
         for row in range(_ROWS if free else 1):
-            verdict = _agree(left, right, _Setting(row, whole, log_base, complex_))
+            verdict = _agree(left, right, _Setting(row, whole, log_base, complex_), strict)
             if verdict is False:
                 return False
             agreed += verdict is True
         if agreed >= needed:
             return True
     return False
+
+
+def _counts(node: Node, free: set[str]) -> bool:
+    """Whether symbols stand for integers here: in factorials and binomials, in the exponent of a negative number, and
+    inside floors where they are named like integers."""
+    named = bool(free) and all(name.lstrip("\\")[0] in "ijklmnpqKLMN" for name in free)
+    return contains(node, "!", "binom") or _signs(node) or (named and contains(node, "floor", "ceil"))
 
 
 def _signs(node: Node) -> bool:
@@ -103,8 +116,8 @@ class _Setting:
         low, width = _RANGES[self.row]
         found = {}
         for name in names:
-            draw = crc32(f"{self.row} {name}".encode())
-            found[name] = Fraction(1 + draw % 40) if self.whole else low + width * Fraction(draw, 2**32)
+            draw = _draw(self.row, name)
+            found[name] = Fraction(1 + draw % 40) if self.whole else low + width * Fraction(draw, 2**64)
         return found
 
 
@@ -117,11 +130,12 @@ def _value(node: Node, setting: _Setting, digits: int) -> Any:
         return None
 
 
-def _agree(left: Node, right: Node, setting: _Setting) -> bool | None:
-    """Whether both sides agree to forty digits; a second look with more digits settles a cancellation."""
+def _agree(left: Node, right: Node, setting: _Setting, strict: bool) -> bool | None:
+    """Whether both sides agree to forty digits; a second look with more digits settles a cancellation. None where a
+    side is undefined (if `strict`: where both are)."""
     rough = [_value(side, setting, DIGITS) for side in (left, right)]
     if None in rough:
-        return None
+        return False if strict and rough != [None, None] else None
     if _close(*rough, 40):
         return True
     if not _close(*rough, 20) and all(abs(value) > _TINY for value in rough):

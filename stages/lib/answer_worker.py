@@ -12,6 +12,7 @@ before (see `slow_readable`).
 """
 
 import json
+import os
 import re
 import resource
 import signal
@@ -26,6 +27,8 @@ _PROSE = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{3,}|\\(?:text|mbox)")
 _NAMES = frozenset(
     ("lim", "max", "min", "gcd", "lcm", "det", "matrix", "array", "pmatrix", "bmatrix", "vmatrix", "cases")
 )
+_OF_NUMBERS = re.compile(r"gcd|lcm|max|min")  # of variables, sympy gives 1 or the first it likes
+_VARIABLE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])")
 _OPERATORS = re.compile(r"\\(?:sum|prod|int|lim|oint|iint)")
 
 
@@ -35,6 +38,8 @@ def slow_readable(text: str) -> bool:
     math-verify drops words that it takes for units, and would find "5 squared" equal to 5.
     """
     if len(text) > _MAX_SLOW or not _ALLOWED.fullmatch(text) or _REFUSED.search(text):
+        return False
+    if _OF_NUMBERS.search(text) and _VARIABLE.search(text):
         return False
     return all(match[0] in _NAMES for match in _PROSE.finditer(text))
 
@@ -58,17 +63,18 @@ def _depth(text: str) -> int:
 
 def main() -> None:
     """Answer tasks from stdin until it closes."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no reply
     compare = _load()
-    resource.setrlimit(resource.RLIMIT_AS, (_memory_used() + MEMORY,) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit_memory()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    print(json.dumps("ready"), flush=True)
+    print(json.dumps("ready"), file=replies, flush=True)
     for line in sys.stdin:
         task = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, task["seconds"])
         reply = _answer(compare, task["reference"], task["got"])
         signal.setitimer(signal.ITIMER_PROF, 0)
-        print(json.dumps(reply), flush=True)
+        print(json.dumps(reply), file=replies, flush=True)
         if reply == "crashed":
             return
 
@@ -80,6 +86,17 @@ def _answer(compare: Any, reference: str, got: str) -> str:
         return "crashed"
     except Exception:
         return "unparsed"
+
+
+def _limit_memory() -> None:
+    """MEMORY beyond what is in use; not every system enforces it (macOS does not)."""
+    try:
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY,) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (OSError, ValueError):
+        pass
 
 
 def _load() -> Any:
@@ -103,11 +120,6 @@ def _load() -> Any:
 
     compare("1+x", "x+1")
     return compare
-
-
-def _memory_used() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def _verdict(found: _Open, reply: str) -> Verdict:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _shared: dict[int, Workers] = {}

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
-from stages.lib import batches
+from stages.lib import batches, weights
 from stages.lib.batches import Example
-from stages.lib.losses import Head, Objective, Start
+from stages.lib.head import Head, Start
+from stages.lib.losses import Objective
 from stages.lib.records import replacing
 from stages.lib.training import Work
 
@@ -92,31 +93,32 @@ class Probe:
 
 
 def summary(values: dict[str, np.ndarray], last: np.ndarray, objective: Objective) -> dict[str, float]:
-    """The statistics of one probe kind from per-token values; `weight_var` and `ess` take the behaviour as 1."""
+    """The statistics of one kind from per-token values [N]; `last` are the places of the end tokens.
+
+    weight_var, ess, logp_var: of w = p, the behaviour probability taken as 1; ratio_*: of pi_theta / pi_0;
+    loss_weight_*: of the weights that the loss uses, unclipped_ess: of the same before clipping.
+    """
     logp, weight = values["logp"], values["weight"]
+    log_ratio = logp - values["start_logp"]
     normaliser = weight.sum() if objective.options.weight_normalisation == "mean-one" else len(weight)
-    ratio = np.exp(logp - values["start_logp"])
+    with np.errstate(divide="ignore"):  # a weight may be 0
+        log_weight, log_unclipped = np.log(weight), np.log(values["unclipped"])
     return {
         "weighted_loss": float(-(weight * logp).sum() / normaliser),
         "nll": float(-logp.mean()),
         "entropy": float(values["entropy"].mean()),
         "kl": float(values["kl"].mean()),
-        "weight_var": float(np.exp(logp).var()),
-        "ess": ess_share(np.exp(logp)),
-        "logp_var": float(logp.var()),
-        "ratio_var": float(ratio.var()),
-        "ratio_ess": ess_share(ratio),
+        "weight_var": weights.variance(logp),
+        "ess": weights.ess_share(logp),
+        "logp_var": weights.log_variance(logp),
+        "ratio_var": weights.variance(log_ratio),
+        "ratio_ess": weights.ess_share(log_ratio),
         "eos_prob": float(np.exp(logp[last]).mean()),
         "accuracy": float(values["best"].mean()),
         "loss_weight_mean": float(weight.mean()),
-        "loss_weight_ess": ess_share(weight),
-        "unclipped_ess": ess_share(values["unclipped"]),
+        "loss_weight_ess": weights.ess_share(log_weight),
+        "unclipped_ess": weights.ess_share(log_unclipped),
     }
-
-
-def ess_share(weights: np.ndarray) -> float:
-    """ESS / N = (sum w)^2 / (N sum w^2)."""
-    return float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
 
 
 def write(rows: Sequence[dict[str, Any]], path: Path) -> None:

@@ -1,7 +1,6 @@
 """Fine-tuning: transformers' Trainer with this project's batches, losses and restart points.
 
-    model = prepare(load_model(params.policy), params.train, seed)
-    tuner = Finetuner(model, examples, work, params, args)
+    tuner = Finetuner(prepare(model, lora), Work(examples, steps, "dft", params.loss), args, limit=8)
     tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
 What the Trainer counts as a batch is one whole optimizer step; `training_step` walks over its micro-batches. So any
@@ -9,36 +8,30 @@ batch size splits over any number of devices, the loss is normalised over the st
 whatever the hardware.
 """
 
-import copy
 import math
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
-    PreTrainedModel,
     PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
-    set_seed,
 )
-from transformers.utils import logging
 
 from stages.lib import batches
 from stages.lib.batches import Example
 from stages.lib.errors import StageError
-from stages.lib.losses import NEEDS_START, Batch, Head, Objective, Start, head_loss
-from stages.lib.params import Hardware, Lora, Loss, Params, Train
+from stages.lib.losses import NEEDS_START, Objective
+from stages.lib.params import Hardware, Loss, Params, Train
 from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.trainee import Reference, prepare
 
 COMPLETE = "complete"  # a file in every checkpoint that was written to its end
 
@@ -65,102 +58,6 @@ class Work:
     @property
     def needs_start(self) -> bool:
         return self.options.kl > 0 or self.loss in NEEDS_START
-
-
-def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
-    """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
-    logging.disable_progress_bar()  # one bar is enough
-    check_head(model.float())
-    attach(model)
-    if not lora.rank:
-        return model.requires_grad_(True)
-    from peft import LoraConfig, get_peft_model
-
-    set_seed(seed)  # of the adapter's first values
-    shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
-    return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
-
-
-def attach(model: PreTrainedModel) -> PreTrainedModel:
-    """Let a causal model's call end in the loss instead of logits.
-
-    Replacing its forward, and its head's, keeps the head's product inside the calls of both: there sharded weights are
-    gathered, gradients synchronised and autocast is on, whatever wraps the model.
-    """
-    model.forward = MethodType(forward, model)
-    layer = model.get_output_embeddings()
-    layer.forward = MethodType(head_forward, layer)
-    return model
-
-
-def forward(
-    self: PreTrainedModel,
-    input_ids: Tensor,
-    where: Tensor,
-    targets: Tensor,
-    position_ids: Tensor | None = None,  # of packed rows: they restart where a sequence does
-    behaviour: Tensor | None = None,
-    objective: Objective | None = None,
-    start: Start | None = None,
-    **_: Any,
-) -> dict[str, Tensor]:
-    """What `head_forward` makes of the hidden states that predict the response; inputs as in `batches.collate`."""
-    trunk = getattr(self, self.base_model_prefix)
-    hidden = trunk(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state  # [B, S, D]
-    hidden = hidden.flatten(0, 1).index_select(0, where)  # [N, D]
-    return self.get_output_embeddings()(Batch(hidden, targets, start, behaviour), objective)
-
-
-def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> dict[str, Tensor]:
-    """The loss and what it is made of; without an objective what `Start` needs: hidden states and this layer."""
-    head = layer_head(self)
-    if objective is not None:
-        return head_loss(batch, head, objective)
-    frozen = {"weight": head.weight, "bias": head.bias}
-    return {"hidden": batch.hidden, **{name: value.detach() for name, value in frozen.items() if value is not None}}
-
-
-def layer_head(layer: nn.Module) -> Head:
-    return Head(layer.weight, getattr(layer, "bias", None))
-
-
-@torch.no_grad()
-def check_head(model: PreTrainedModel) -> None:
-    """Refuse a model whose logits are more than its head on its last hidden state (soft caps, scales, ...)."""
-    ids = torch.arange(8, device=model.device)[None]  # [1, 8]
-    logits = model(input_ids=ids, use_cache=False).logits[0]
-    hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
-    if not torch.allclose(
-        layer_head(model.get_output_embeddings()).log_probs(hidden), logits.log_softmax(-1), atol=1e-3
-    ):
-        name = type(model).__name__
-        raise StageError(
-            f"{name} changes its logits after the output layer; training supports a plain linear head only"
-        )
-
-
-class Reference:
-    """The frozen initial policy: a copy, or with an adapter the policy itself with the adapter switched off."""
-
-    def __init__(self, model: nn.Module):
-        self.adapted = hasattr(model, "disable_adapter")
-        self.model = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
-
-    def place(self, accelerator: Accelerator) -> None:
-        """To the device, or in shards over the devices, as the policy is."""
-        if not self.adapted:
-            sharded = accelerator.is_fsdp2
-            self.model = (
-                fsdp2_prepare_model(accelerator, self.model)
-                if sharded
-                else accelerator.prepare_model(self.model, evaluation_mode=True)
-            )
-
-    @torch.no_grad()
-    def __call__(self, inputs: dict[str, Tensor]) -> Start:
-        with self.model.disable_adapter() if self.adapted else nullcontext():
-            outputs = self.model(**inputs)
-        return Start(outputs["hidden"], Head(outputs["weight"], outputs.get("bias")))
 
 
 class Finetuner(Trainer):
@@ -202,7 +99,8 @@ class Finetuner(Trainer):
                 loss = self.compute_loss(model, {**micro, "objective": objective})
                 self.accelerator.backward(loss)
             losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        self.step_loss = torch.stack(losses).sum()
+        return self.step_loss
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         tensors = {key: value for key, value in inputs.items() if key != "objective"}
@@ -234,12 +132,10 @@ class Finetuner(Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
         """Called before every update: the place to stop before a broken gradient reaches the weights."""
-        norm = float(super()._get_grad_norm(model, grad_norm))
-        if not math.isfinite(norm):
-            ids = ", ".join(self.step_ids)
-            raise StageError(
-                f"step {self.state.global_step + 1}: the gradient is not finite ({norm}); its batch: {ids}"
-            )
+        norm, loss = float(super()._get_grad_norm(model, grad_norm)), float(self.step_loss)
+        if not (math.isfinite(norm) and math.isfinite(loss)):
+            what = f"loss {loss}, gradient norm {norm}: not finite"
+            raise StageError(f"step {self.state.global_step + 1}: {what}; its batch: {', '.join(self.step_ids)}")
         return norm
 
     def clean(self) -> None:
@@ -277,7 +173,7 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
         adam_beta1=train.adam_beta1,
         adam_beta2=train.adam_beta2,
         max_grad_norm=train.max_grad_norm,
-        bf16=cuda,
+        bf16=cuda and torch.cuda.is_bf16_supported(),
         use_cpu=not cuda,
         gradient_checkpointing=hardware.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},

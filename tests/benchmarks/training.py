@@ -172,7 +172,8 @@ def ours(
 ) -> tuple[str, Step]:
     from stages.lib.batches import Example
     from stages.lib.params import load
-    from stages.lib.training import Finetuner, Work, arguments, attach
+    from stages.lib.trainee import attach
+    from stages.lib.training import Finetuner, Work, arguments
 
     params = load(ROOT / "params.yaml")
     examples = [Example(str(at), row[:prompt], row[prompt:]) for at, row in enumerate(ids.tolist())]

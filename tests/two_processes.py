@@ -1,10 +1,9 @@
-"""Run by torchrun with two processes (see test_training): shards a policy as `accelerate` does with FSDP2 and checks
-that its loss, gradients and divergence to a sharded initial policy are those of the whole model.
+"""Run by torchrun with two processes (see test_training): the training stage, then a policy in shards.
 
-accelerate itself shards on GPUs only, so this calls the function that it would call.
+accelerate shards on GPUs only, so the second part calls the function that it would call (FSDP2) and checks that loss,
+gradients and the divergence to an initial policy in shards are those of the whole model.
 """
 
-import sys
 from types import SimpleNamespace
 
 import torch
@@ -13,15 +12,20 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from transformers import AutoModelForCausalLM
 
+from stages import train
 from stages.lib.batches import Example, collate, plan
 from stages.lib.losses import Objective
 from stages.lib.params import load
-from stages.lib.training import Reference, attach
+from stages.lib.trainee import Reference, attach
 
 
-def main(folder: str, params_file: str) -> None:
-    dist.init_process_group("gloo")
-    rank = dist.get_rank()
+def main() -> None:
+    train.main()
+    check_shards(load().policy.name, dist.get_rank())
+    dist.destroy_process_group()
+
+
+def check_shards(folder: str, rank: int) -> None:
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2, auto_wrap_policy="transformer_based_wrap", cpu_ram_efficient_loading=False
     )
@@ -30,8 +34,7 @@ def main(folder: str, params_file: str) -> None:
         device=torch.device("cpu"),
     )  # fmt: skip
     examples = [Example(str(n), list(range(1, 4 + n)), list(range(9, 12 + 2 * n))) for n in range(5)]
-    options = load(params_file).loss
-    objective = Objective("dft", options, a=2 / 35, b=0.2 / 35)
+    objective = Objective("dft", load().loss, a=2 / 35, b=0.2 / 35)
 
     whole, start = policy(folder), policy(folder, shift=0.05)
     loss = run(whole, Reference(start), collate(examples), objective)
@@ -48,7 +51,6 @@ def main(folder: str, params_file: str) -> None:
     for (name, mine), its in zip(sharded.named_parameters(), whole.parameters(), strict=True):
         grad = mine.grad.full_tensor() * 2  # shards average over processes
         assert (grad - its.grad).abs().max() < 1e-5 * its.grad.abs().max(), name
-    dist.destroy_process_group()
 
 
 def policy(folder: str, shift: float = 0.0) -> torch.nn.Module:
@@ -66,4 +68,4 @@ def run(model: torch.nn.Module, reference: Reference, inputs: dict[str, torch.Te
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
