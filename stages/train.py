@@ -16,7 +16,7 @@ from stages.lib.batches import Example, encode, steps
 from stages.lib.cli import run
 from stages.lib.errors import StageError
 from stages.lib.journal import fingerprint, identity
-from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS
+from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS, penalised
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
@@ -30,14 +30,15 @@ def main() -> None:
     params = load()
     data, loss, seed = cell(sys.argv[1:], params)
     name = f"{data}-{loss}-{seed}"
-    kinds = {kind: examples(kind, loss, params) for kind in dict.fromkeys((data, "expert", "rewritten"))}
+    weight, options = penalised(loss, params.loss)
+    kinds = {kind: examples(kind, weight, params) for kind in dict.fromkeys((data, "expert", "rewritten"))}
     fitting = {kind: [row for row in rows if len(row) <= params.train.max_length] for kind, rows in kinds.items()}
     if not fitting[data]:
         raise StageError(f"data/train/{data}.jsonl: no row fits into train.max_length {params.train.max_length}")
 
     set_threads(params.hardware.threads)
     plan = steps(len(fitting[data]), params.train.epochs, params.train.batch_size, seed)
-    work = Work(fitting[data], plan, loss, params.loss)
+    work = Work(fitting[data], plan, weight, options)
     folder = scratch(data, loss, seed)
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
     model = load_model(params.policy)
@@ -62,7 +63,7 @@ def cell(words: list[str], params: Params) -> tuple[str, str, int]:
     """Data set, loss and seed of the command line, checked against each other and the params."""
     if len(words) != 3 or not words[2].isdecimal():
         raise ParamsError(f"train takes data, loss and seed (rewritten dft 0), not {' '.join(words)!r}")
-    if words[1] not in WEIGHTS:
+    if penalised(words[1], params.loss)[0] not in WEIGHTS:
         raise ParamsError(f"loss {words[1]!r} is unknown; there are {', '.join(WEIGHTS)}")
     if params.loss.clip.low > params.loss.clip.high:
         raise ParamsError(f"loss.clip.low {params.loss.clip.low} is above loss.clip.high {params.loss.clip.high}")

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.lib import head as head_module
 from stages.lib.head import Batch, Head, Start, head_loss
-from stages.lib.losses import WEIGHTS, Objective, Tokens, divergence
+from stages.lib.losses import WEIGHTS, Objective, Tokens, divergence, penalised
 from stages.lib.params import Clip, Loss, Params
 
 N, D, V = 13, 4, 7
@@ -176,3 +176,11 @@ def test_log_probabilities_are_float32_under_autocast(options: Loss) -> None:
     rounded = (hidden.bfloat16() @ weight.bfloat16().T).float().log_softmax(-1)[:, 0]
     torch.testing.assert_close(values["logp"], rounded)
     assert values["logp"].dtype == hidden.grad.dtype == weight.grad.dtype == torch.float32
+
+
+def test_a_penalty_in_the_name(params: Params) -> None:
+    assert penalised("dft", params.loss) == ("dft", params.loss)
+    assert penalised("iw-sft", params.loss) == ("iw-sft", params.loss)
+    weight, options = penalised("iw-sft-kl0.05", params.loss)
+    assert weight == "iw-sft" and options == replace(params.loss, kl=0.05)
+    assert penalised("dft-klein", params.loss)[0] == "dft-klein", "refused as unknown, not trained without a penalty"

@@ -10,6 +10,7 @@ test; `grid.loss` may then name it.
 Shapes: C tokens (a chunk of them, see `head`), V vocabulary.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -99,6 +100,15 @@ WEIGHTS: dict[str, Callable[[Tokens, Loss], Tensor]] = {
     "eaft": eaft,
     "idft": idft,
 }
+
+
+def penalised(name: str, options: Loss) -> tuple[str, Loss]:
+    """The loss and options of a name in the grid: "dft-kl0.05" is dft with loss.kl at 0.05, whatever params.yaml has.
+
+    So one grid holds several penalties, and their arms are paired like any others.
+    """
+    plain, _, beta = name.partition("-kl")
+    return (plain, replace(options, kl=float(beta))) if re.fullmatch(r"\d+(\.\d+)?", beta) else (name, options)
 
 
 def divergence(tokens: Tokens, direction: str) -> Tensor:
