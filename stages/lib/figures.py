@@ -150,7 +150,7 @@ def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
         ax.margins(y=0.15)
         if part["value"].min() < 0.5 * part["value"].max():
             ax.set_ylim(bottom=0)
-    axes[0, 0].legend(fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside upper right")
     return figure
 
 
