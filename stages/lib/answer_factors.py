@@ -6,11 +6,11 @@ r"""The parser's inner half: numbers, names, brackets, functions, roots, matrice
 
 from fractions import Fraction
 
-from stages.lib.answer_cursor import Cursor, letter, negative, number, times
+from stages.lib.answer_cursor import letter, negative, number, times
 from stages.lib.answer_limits import MAX_ITEMS, Unparsed
-from stages.lib.answer_nodes import Const, Matrix, Node, Num, Op, Quantity, Seq, Sym, Text, symbols
+from stages.lib.answer_nodes import Const, Matrix, Node, Num, Op, Quantity, Seq, Sym, symbols
 from stages.lib.answer_tokens import CONSTANTS, Token
-from stages.lib.answer_units import APPROXIMATELY, CURRENCIES, MULTIPLIERS, NOT_UNITS, NUMBER_WORDS, PERCENT, unit_name
+from stages.lib.answer_words import Words
 
 ACCENTS = frozenset((
     r"\vec", r"\hat", r"\bar", r"\tilde", r"\dot", r"\ddot", r"\mathbf", r"\mathbb", r"\mathcal", r"\overline",
@@ -22,10 +22,9 @@ _MATRICES = frozenset(("pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix",
 _CLOSE = {"(": ")", "[": "]"}
 _AROUND = {r"\lfloor": (r"\rfloor", "floor"), r"\lceil": (r"\rceil", "ceil"), r"\langle": (r"\rangle", "<")}
 _FUNCTION_NAMES = {"sqrt": "root", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log10"}
-_NUMBERS = {word: Num(value) for word, value in NUMBER_WORDS.items()}
 
 
-class Factors(Cursor):
+class Factors(Words):
     """Reads one factor; `listing`, `relation`, `sum` and `power` come with the subclass."""
 
     def factor(self) -> Node:
@@ -57,49 +56,6 @@ class Factors(Cursor):
             raise Unparsed("overline of more than digits")
         weight = Fraction(1, 10 ** len(token.text.partition(".")[2]))
         return Num(value.value + weight * Fraction(int(digits), 10 ** len(digits) - 1))
-
-    def words(self, token: Token) -> Node:
-        run = [token.text]
-        while self.peek().kind in ("word", "upright"):
-            run.append(self.take().text)
-        if len(run) > 1 and run[0].lower() in APPROXIMATELY:
-            return _NUMBERS.get(run[1].lower()) or Text(" ".join(run))
-        if len(run) == 1 and run[0].lower() in APPROXIMATELY | CURRENCIES and self.peek().kind == "number":
-            value = self.power()
-            return value if run[0].lower() in APPROXIMATELY else Quantity(value, unit_name(run))
-        if run[0].lower() in _NUMBERS:
-            value = _NUMBERS[run[0].lower()]
-            return self.with_unit(value, run[1:]) if len(run) > 1 else value
-        if self.peek().kind in ("number", "command", "letter") or self.peek().text in ("(", "[", "{"):
-            raise Unparsed("words before a formula")
-        return Text(" ".join(run))
-
-    def suffix(self, value: Node) -> Node:
-        """Words behind a value: a multiplier (million), percent, or a unit."""
-        parts: list[str] = []
-        while True:
-            token = self.peek()
-            if token.kind in ("word", "upright") or (
-                token.text in ("/", r"\mu") and self.peek(1).kind in ("word", "upright")
-            ):
-                parts.append(self.take().text)
-            elif token.text == "^" and parts:
-                self.take()
-                parts.append("^" + "".join(t.text for t in self.raw_group()))
-            elif token.text in (r"\cdot", "-") and parts and self.peek(1).kind in ("word", "upright"):
-                self.take()
-            else:
-                return self.with_unit(value, parts)
-
-    def with_unit(self, value: Node, parts: list[str]) -> Node:
-        while parts and parts[0].lower() in MULTIPLIERS:
-            value = Op("*", (value, Num(Fraction(MULTIPLIERS[parts[0].lower()]))))
-            parts = parts[1:]
-        if not parts:
-            return value
-        if any(part.lower() in NOT_UNITS for part in parts):
-            raise Unparsed(f"{' '.join(parts)!r} is no unit")
-        return Quantity(value, "%" if parts[0].lower() in PERCENT else unit_name(parts))
 
     def bracketed(self, text: str) -> Node:
         if text == "{":

@@ -98,8 +98,8 @@ def _signs(node: Node) -> bool:
     return False
 
 
-# Where functions are compared: positive, below one, large and negative values (low end and width of each row).
-_RANGES = ((1, 2), (0, 1), (3, 9), (-1, 1), (-3, 3), (-9, 6), (0, Fraction(1, 5)), (20, 10), (0, 3), (2, 5))
+# Where functions are compared: positive, below one, of mixed signs, negative and large (low end and width of each row).
+_RANGES = ((1, 2), (0, 1), (3, 9), (-3, 6), (-9, 6), (0, Fraction(1, 5)), (-2, 4), (20, 10), (-8, 16), (0, 3), (-5, 10))
 _ROWS = len(_RANGES)
 
 
