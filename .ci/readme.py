@@ -27,7 +27,9 @@ def graph() -> str:
     text = subprocess.run(["dvc", "dag", "--mermaid"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     names = dict(re.findall(r'(node\d+)\["([^":]+)"\]', text))  # those of other dvc.yaml files have a colon
     kept = {node: name if name.startswith("verify@") else re.sub(r"@.*", "", name) for node, name in names.items()}
-    edges = nx.DiGraph((kept[a], kept[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", text) if {a, b} <= kept.keys())
+    edges = nx.DiGraph(
+        (kept[a], kept[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", text) if {a, b} <= kept.keys()
+    )
     lines = [f"    {a} --> {b}".replace("@", "_") for a, b in sorted(nx.transitive_reduction(edges).edges)]
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
 

@@ -5,12 +5,7 @@
     data/train/expert.jsonl      the demonstrations as they came
     data/train/rewritten.jsonl   the method's training set
 
-Controls, in data/train too:
-    self          the problems that a sample solved, alone
-    no-guide      a correct sample, else the expert's demonstration
-    solved        the expert's demonstrations of the problems that a sample solved: is it selection?
-    matched       as many of the rewritten as have the tokens of the expert's set: is it more tokens?
-    answer-hint   re-solved with the answer as the only guide (where resolve.guides has `answer`)
+Controls for ablations, in data/train too: see `training_sets`.
 
 Among several correct responses one is chosen at random, by a generator seeded per problem, so that adding problems
 changes no other choice. Demonstrations that fail verification are counted and kept: all sets hold the same problems.
@@ -37,8 +32,7 @@ from stages.lib.records import (
     replacing_folder,
     write,
 )
-
-Rows = dict[str, TrainingRow]  # by problem id
+from stages.lib.training_sets import Rows, expert_row, own_row, training_sets
 
 
 def main() -> None:
@@ -57,32 +51,6 @@ def main() -> None:
         for name, rows in sets.items():
             write(folder / f"{name}.jsonl", rows.values())
     write_counts(merged[guides[0]], data / "counts" / "merge.json")
-
-
-def training_sets(expert: Rows, own: Rows, seed: int, size: Callable[[TrainingRow], int]) -> dict[str, Rows]:
-    """Every data variant by name: a new one is one more line here. Rows keep the problems' order."""
-    samples = {id_: row for id_, row in own.items() if row.source == "self"}
-    rewritten = {**expert, **own}
-    return {
-        "expert": expert,
-        "rewritten": rewritten,
-        "self": samples,
-        "no-guide": {**expert, **samples},
-        "solved": {id_: expert[id_] for id_ in samples},
-        "matched": matched(rewritten, sum(map(size, expert.values())), seed, size),
-    }
-
-
-def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], int]) -> Rows:
-    """Rows in a random order until the next would exceed `budget` response tokens, back in their own order."""
-    order, kept, used = list(rows), set(), 0
-    random.Random(f"{seed}:matched").shuffle(order)
-    for id_ in order:
-        used += size(rows[id_])
-        if used > budget:
-            break
-        kept.add(id_)
-    return {id_: row for id_, row in rows.items() if id_ in kept}
 
 
 def token_counter(policy: Policy) -> Callable[[TrainingRow], int]:
@@ -122,18 +90,6 @@ def by_problem(path: Path) -> dict[str, list[Judgement]]:
     return rows
 
 
-def expert_row(problem: Problem) -> TrainingRow:
-    return TrainingRow(
-        id=problem.id,
-        source="expert",
-        index=None,
-        problem=problem.problem,
-        answer=problem.answer,
-        response=problem.solution or "",
-        token_ids=None,
-    )
-
-
 def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path, guide: str) -> Rows:
     """The policy's own chosen responses by problem id, in the problems' order; the rollouts stream by."""
     chosen = {(row.source, row.id, row.index) for row in merged if row.source != "expert"}
@@ -143,19 +99,6 @@ def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path, guide
             if (source, row.id, row.index) in chosen:
                 found[row.id] = (source, row)
     return {problem.id: own_row(problem, *found[problem.id]) for problem in problems if problem.id in found}
-
-
-def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
-    return TrainingRow(
-        id=problem.id,
-        source=source,
-        index=rollout.index,
-        problem=problem.problem,
-        answer=problem.answer,
-        response=rollout.response,
-        token_ids=rollout.token_ids,
-        logprobs=rollout.logprobs,
-    )
 
 
 def write_counts(merged: list[Merged], path: Path) -> None:

@@ -29,6 +29,7 @@ def main() -> None:
     write_effects(tables.effects(answers, params, draws), folder, params)
     write_composition(shares, tables.solved_rates(data / "verdicts", params.resolve.guides), folder)
     text.write_csv(folder / "evaluation.csv", tables.evaluation(answers, draws))
+    text.write_csv(folder / "verdicts.csv", tables.verdict_reasons(data, params))
     text.write_json(folder / "metrics.json", tables.metrics(results, shares, ess))
     average = results[results["benchmark"] == tables.AVERAGE].set_index("arm")
     best = average["value"].idxmax()

@@ -15,8 +15,8 @@ from pathlib import Path
 from stages.lib.batches import Example, encode, steps
 from stages.lib.cli import run
 from stages.lib.errors import StageError
-from stages.lib.journal import fingerprint, identity
-from stages.lib.losses import NEEDS_BEHAVIOUR, WEIGHTS, penalised
+from stages.lib.journal import identity
+from stages.lib.losses import NEEDS_BEHAVIOUR, named
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
@@ -30,22 +30,22 @@ def main() -> None:
     params = load()
     data, loss, seed = cell(sys.argv[1:], params)
     name = f"{data}-{loss}-{seed}"
-    weight, options = penalised(loss, params.loss)
-    kinds = {kind: examples(kind, weight, params) for kind in dict.fromkeys((data, "expert", "rewritten"))}
-    fitting = {kind: [row for row in rows if len(row) <= params.train.max_length] for kind, rows in kinds.items()}
-    if not fitting[data]:
+    weights, options = named(loss, params.loss)
+    rows = examples(data, weights, params)
+    fitting = [row for row in rows if len(row) <= params.train.max_length]
+    if not fitting:
         raise StageError(f"data/train/{data}.jsonl: no row fits into train.max_length {params.train.max_length}")
 
     set_threads(params.hardware.threads)
-    plan = steps(len(fitting[data]), params.train.epochs, params.train.batch_size, seed)
-    work = Work(fitting[data], plan, weight, options)
+    plan = steps(len(fitting), params.train.epochs, params.train.batch_size, seed)
+    work = Work(fitting, plan, weights, options)
     folder = scratch(data, loss, seed)
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
     model = load_model(params.policy)
-    check_tokens(fitting, model.get_input_embeddings().num_embeddings)
+    check_tokens(data, fitting, model.get_input_embeddings().num_embeddings)
     dtype = model.dtype  # to save in; training is in float32
     model = prepare(model, params.train.lora, seed)
-    probe = Probe(choose(fitting, params.train.probe_n), params.hardware.train_batch, args.device)
+    probe = Probe({data: choose(fitting, params.train.probe_n)}, params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
     with watch:
@@ -53,18 +53,17 @@ def main() -> None:
 
     save(tuner, params, dtype, root() / "models" / "cells" / name)
     if tuner.is_world_process_zero():
-        rows = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
-        write(rows, root() / "data" / "training" / f"{name}.csv")
+        curve = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
+        write(curve, root() / "data" / "training" / f"{name}.csv")
         tuner.clean()
-        print(closing(name, work, rows, time.monotonic() - started, len(kinds[data]) - len(fitting[data])))
+        print(closing(name, work, curve, time.monotonic() - started, len(rows) - len(fitting)))
 
 
 def cell(words: list[str], params: Params) -> tuple[str, str, int]:
     """Data set, loss and seed of the command line, checked against each other and the params."""
     if len(words) != 3 or not words[2].isdecimal():
         raise ParamsError(f"train takes data, loss and seed (rewritten dft 0), not {' '.join(words)!r}")
-    if penalised(words[1], params.loss)[0] not in WEIGHTS:
-        raise ParamsError(f"loss {words[1]!r} is unknown; there are {', '.join(WEIGHTS)}")
+    named(words[1], params.loss)
     if params.loss.clip.low > params.loss.clip.high:
         raise ParamsError(f"loss.clip.low {params.loss.clip.low} is above loss.clip.high {params.loss.clip.high}")
     return words[0], words[1], int(words[2])
@@ -78,27 +77,23 @@ def examples(kind: str, loss: str, params: Params) -> list[Example]:
     return encode(rows, load_tokenizer(params.policy), params.prompt, behaviour=loss in NEEDS_BEHAVIOUR)
 
 
-def check_tokens(kinds: dict[str, list[Example]], vocabulary: int) -> None:
+def check_tokens(data: str, examples: list[Example], vocabulary: int) -> None:
     """Sampled token ids must be of this policy's vocabulary."""
-    for kind, found in kinds.items():
-        for example in found:
-            if max(example.prompt + example.response) >= vocabulary:
-                what = f"token {max(example.prompt + example.response)}, outside the policy's {vocabulary}"
-                raise StageError(
-                    f"data/train/{kind}.jsonl: row {example.id!r} has {what}; sample again with this policy"
-                )
+    for example in examples:
+        largest = max(example.prompt + example.response)
+        if largest >= vocabulary:
+            what = f"token {largest}, outside the policy's {vocabulary}"
+            raise StageError(f"data/train/{data}.jsonl: row {example.id!r} has {what}; sample again with this policy")
 
 
 def scratch(data: str, loss: str, seed: int) -> Path:
-    """Where this cell's restart points are: under another name as soon as anything that it depends on is another."""
+    """Where this cell's restart points are: under another name as soon as anything declared to DVC is another."""
     declared = identity("train", item={"data": data, "loss": loss, "seed": seed})
-    probes = [root() / "data" / "train" / f"{kind}.jsonl" for kind in ("expert", "rewritten")]
-    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{fingerprint(declared, files=probes)}"
+    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{declared}"
 
 
 def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:
-    kind = "expert" if name.startswith("expert") else "rewritten"
-    nll = [row["nll"] for row in rows if row["probe"] == kind]
+    nll = [row["nll"] for row in rows]
     return (
         f"train {name}: {len(work.steps)} steps over {len(work.examples)} responses "
         f"({work.tokens()[-1] / 1000:.0f}k tokens) in {seconds:.0f} s; NLL {nll[0]:.2f} -> {nll[-1]:.2f}, "

@@ -140,7 +140,7 @@ def training_curve(path: Path, cell: str, seed: int, rng: np.random.Generator) -
     data, loss = cell.split("-")
     lines = ["data,loss,seed,step,tokens,probe," + ",".join(MEASURES)]
     for step in range(0, 61, 12):
-        for probe in ("expert", "rewritten"):
+        for probe in (data,):
             values = rng.uniform(0.2, 0.4, len(MEASURES)) + step / 200
             lines.append(f"{data},{loss},{seed},{step},{step * 900},{probe}," + ",".join(f"{v:.6g}" for v in values))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

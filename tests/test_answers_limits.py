@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,15 @@ def test_the_stream_is_lazy_in_order_and_can_be_left() -> None:
     stream.close()
     assert [verdict.correct for verdict in verdicts] == [n != 3 for n in range(20)]
     assert len(taken) < 5_000
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    pairs = [
+        (rf"\boxed{{\sqrt{{{n}}}+\sqrt{{{n + 1}}}}}", rf"\sqrt{{{2 * n + 1}+2\sqrt{{{n * (n + 1)}}}}}")
+        for n in range(60)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        assert all(verdict.correct for verdict in threads.map(lambda pair: verify(*pair), pairs))
 
 
 def test_wrong_types_are_refused() -> None:

@@ -43,10 +43,12 @@ def set_param(old: str, new: str) -> None:
 
 def source(section: str, text: str) -> None:
     """Make `text` the file that a section's source names."""
-    place = Path("in.jsonl") if section == "problems" else Path("tests/hard.jsonl")
-    place.parent.mkdir(exist_ok=True)
-    place.write_text(text)
-    set_param(rf"^({section}:.*\n  source: )testbed", rf"\g<1>{'in.jsonl' if section == 'problems' else 'tests'}")
+    name = {"problems": "in.jsonl", "benchmarks": "hard.jsonl"}[section]
+    Path(name).write_text(text)
+    set_param(
+        {"problems": "source: testbed", "benchmarks": "path: testbed"}[section],
+        f"{'source' if section == 'problems' else 'path'}: {name}",
+    )
 
 
 def lines(*rows: dict) -> str:
@@ -80,15 +82,21 @@ def test_sources(refused: Refused, section: str, text: str, message: str) -> Non
     assert re.search(message, refused("prepare"))
 
 
-def test_a_benchmark_problem_that_is_trained_on(refused: Refused) -> None:
+def test_every_problem_is_a_benchmarks(refused: Refused) -> None:
     source("problems", lines(*ROWS))
-    source("benchmarks", lines({**ROWS[1], "id": "h"}))
-    assert "benchmark hard: h is also training problem p1" in refused("prepare")
+    source("benchmarks", lines(*ROWS))
+    assert "every training problem is a benchmark problem too" in refused("prepare")
 
 
 def test_absent_sources(refused: Refused) -> None:
-    set_param(r"^(problems:.*\n  source: )testbed", r"\g<1>gone.jsonl")
+    set_param("source: testbed", "source: gone.jsonl")
     assert "gone.jsonl: no such file" in refused("prepare")
+
+
+def test_a_mapping_that_is_none(refused: Refused) -> None:
+    source("problems", lines(*ROWS))
+    set_param("mapping: null", "mapping: gsm9k")
+    assert "unknown mapping 'gsm9k'; did you mean 'gsm8k'?" in refused("prepare")
 
 
 def test_absent_policy(refused: Refused) -> None:

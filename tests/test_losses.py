@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.lib import head as head_module
 from stages.lib.head import Batch, Head, Start, head_loss
-from stages.lib.losses import WEIGHTS, Objective, Tokens, divergence, penalised
-from stages.lib.params import Clip, Loss, Params
+from stages.lib.losses import WEIGHTS, Objective, Tokens, divergence, named
+from stages.lib.params import Clip, Loss, Params, ParamsError
 
 N, D, V = 13, 4, 7
 DIRECTIONS = ("forward", "reverse")
@@ -178,9 +178,12 @@ def test_log_probabilities_are_float32_under_autocast(options: Loss) -> None:
     assert values["logp"].dtype == hidden.grad.dtype == weight.grad.dtype == torch.float32
 
 
-def test_a_penalty_in_the_name(params: Params) -> None:
-    assert penalised("dft", params.loss) == ("dft", params.loss)
-    assert penalised("iw-sft", params.loss) == ("iw-sft", params.loss)
-    weight, options = penalised("iw-sft-kl0.05", params.loss)
-    assert weight == "iw-sft" and options == replace(params.loss, kl=0.05)
-    assert penalised("dft-klein", params.loss)[0] == "dft-klein", "refused as unknown, not trained without a penalty"
+def test_a_loss_may_name_its_own_penalty(params: Params) -> None:
+    assert named("iw-sft", params.loss) == ("iw-sft", params.loss)
+    assert named("iw-sft-kl0.05", params.loss) == ("iw-sft", replace(params.loss, kl=0.05))
+
+
+@pytest.mark.parametrize("name", ["sftt", "kl0.05", "dft-kl", "dft-klx", "dft-kl-1", "dft-klnan"])
+def test_a_loss_that_is_none_is_refused(name: str, params: Params) -> None:
+    with pytest.raises(ParamsError):
+        named(name, params.loss)

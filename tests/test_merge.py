@@ -8,6 +8,7 @@ import pytest
 from stages import fallback_merge
 from stages.fallback_merge import choose
 from stages.lib.records import Judgement, Merged, Problem, Rollout, TrainingRow, read, write
+from stages.lib.training_sets import matched
 
 
 def judged(id_: str, *correct: bool) -> list[Judgement]:
@@ -90,10 +91,10 @@ def test_matched_keeps_to_the_budget_of_tokens() -> None:
     )
     rows = {str(i): row(i, 1 + i % 5) for i in range(200)}
     size = lambda row: len(row.token_ids)  # noqa: E731
-    kept = fallback_merge.matched(rows, 300, 0, size)
+    kept = matched(rows, 300, 0, size)
     assert 295 <= sum(map(size, kept.values())) <= 300
-    assert list(kept) == sorted(kept, key=int) and kept != fallback_merge.matched(rows, 300, 1, size)
-    assert fallback_merge.matched(rows, 10_000, 0, size) == rows
+    assert list(kept) == sorted(kept, key=int) and kept != matched(rows, 300, 1, size)
+    assert matched(rows, 10_000, 0, size) == rows
 
 
 def test_rows_carry_what_was_sampled(merged: Path) -> None:

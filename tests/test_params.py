@@ -44,7 +44,7 @@ def test_every_key_has_a_comment() -> None:
         ("  n: 4 ", "  n: 4.0 ", r"sample\.n must be int, not float"),
         ("    - sft\n", "    - dft\n", r"grid\.loss names a value twice"),
         (GRID_LOSS, "  loss: []\n", r"grid\.loss must be a list of at least one value"),
-        ("  seed: 0\n\nbenchmarks", "\nbenchmarks", r"missing key problems\.seed"),
+        ("  subset: null\n", "", r"missing key problems\.subset"),
         ("policy:", "policy: [", "not readable as YAML"),
     ],
 )

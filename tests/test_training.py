@@ -77,10 +77,7 @@ def test_a_cell_from_rows_to_policy_and_curve(project: Path, tiny_folder: Path, 
     said = capsys.readouterr().out.strip().splitlines()
     found = curve(project, "rewritten-dft-0")
     assert tuple(found[0]) == COLUMNS
-    assert [(row["step"], row["probe"]) for row in found[:4]] == [
-        *[("0", "expert"), ("0", "rewritten")],
-        *[("3", "expert"), ("3", "rewritten")],
-    ]
+    assert [(row["step"], row["probe"]) for row in found[:2]] == [("0", "rewritten"), ("3", "rewritten")]
     assert len(said) == 1 and "rows left out" in said[0] and " 0 rows" not in said[0]
     assert int(found[-1]["tokens"]) > 0 == int(found[0]["tokens"])
     assert not list((project / ".scratch").glob("*/*"))
@@ -91,15 +88,14 @@ def test_a_cell_from_rows_to_policy_and_curve(project: Path, tiny_folder: Path, 
 
 
 def check_curve(project: Path, found: list[dict[str, str]], start: Path, after: torch.nn.Module) -> None:
-    """The last row of the expert's curve, from plain forward passes and the textbook's formulas."""
+    """The last row of the curve, from plain forward passes and the textbook's formulas."""
     params = load(project / "params.yaml")
     tokenizer = AutoTokenizer.from_pretrained(start)
-    kinds = {kind: list(read(TrainingRow, project / f"data/train/{kind}.jsonl")) for kind in ("expert", "rewritten")}
-    encoded = {kind: encode(rows, tokenizer, params.prompt) for kind, rows in kinds.items()}
-    chosen = choose({kind: [e for e in es if len(e) <= 88] for kind, es in encoded.items()}, params.train.probe_n)
+    encoded = encode(list(read(TrainingRow, project / "data/train/rewritten.jsonl")), tokenizer, params.prompt)
+    chosen = choose([example for example in encoded if len(example) <= 88], params.train.probe_n)
     before = AutoModelForCausalLM.from_pretrained(start)
     logs, logs0, ids, ends = [], [], [], []
-    for example in chosen["expert"]:
+    for example in chosen:
         tokens = torch.tensor([example.prompt + example.response])
         places = slice(len(example.prompt) - 1, -1)
         with torch.no_grad():
@@ -124,8 +120,8 @@ def check_curve(project: Path, found: list[dict[str, str]], start: Path, after: 
         "accuracy": (logq.argmax(-1) == ids).double().mean().item(),
         "loss_weight_mean": p.mean(),
     }
-    row = found[-2]
-    assert row["probe"] == "expert" and {key: float(row[key]) for key in expected} == pytest.approx(expected, rel=1e-4)
+    row = found[-1]
+    assert {key: float(row[key]) for key in expected} == pytest.approx(expected, rel=1e-4)
 
 
 def test_same_seed_same_bytes_and_hardware_is_not_identity(project: Path) -> None:
@@ -222,16 +218,9 @@ def test_adapter_is_saved_as_the_params_say(project: Path, tiny_folder: Path, ke
     loaded, start = AutoModelForCausalLM.from_pretrained(out), AutoModelForCausalLM.from_pretrained(tiny_folder)
     params = load(project / "params.yaml")
     tokenizer = AutoTokenizer.from_pretrained(out)
-    chosen = choose(
-        {kind: encode(list(rows(tokenizer, source)), tokenizer, params.prompt) for kind, source in KINDS.items()}, 4
-    )
-    assert nll(loaded, chosen["rewritten"]) == pytest.approx(
-        float(curve(project, "rewritten-dft-0")[-1]["nll"]), rel=1e-4
-    )
-    assert nll(loaded, chosen["rewritten"]) < nll(start, chosen["rewritten"])
-
-
-KINDS = {"expert": "expert", "rewritten": "self"}
+    chosen = choose(encode(list(rows(tokenizer, "self")), tokenizer, params.prompt), 4)
+    assert nll(loaded, chosen) == pytest.approx(float(curve(project, "rewritten-dft-0")[-1]["nll"]), rel=1e-4)
+    assert nll(loaded, chosen) < nll(start, chosen)
 
 
 @torch.no_grad()
@@ -282,6 +271,12 @@ def test_contradictory_params_are_named(project: Path) -> None:
     change(project, "train", max_length=5)
     with pytest.raises(StageError, match=r"no row fits into train.max_length 5"):
         stage("rewritten", "ratio", "0")
+
+
+def test_the_probe_has_the_same_problems_whatever_the_order_and_the_data() -> None:
+    expert = [Example(str(i), [1], [2]) for i in range(50)]
+    rewritten = [Example(str(i), [1], [3, 4]) for i in reversed(range(50))]
+    assert [e.id for e in choose(expert, 7)] == [e.id for e in choose(rewritten, 7)]
 
 
 def test_a_model_that_changes_its_logits_after_the_head_is_refused() -> None:

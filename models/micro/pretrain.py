@@ -5,7 +5,7 @@
 
 Float32, one thread, loss on all tokens: what the guided prompts show of the expert's way is learned too, though the
 policy seldom writes that way itself. Its bits follow from the seeds as far as the machine's matrix products allow.
-The weights take about 8 minutes on a core of its own.
+The weights took 11 to 14 minutes on one core of a busy machine.
 """
 
 import itertools

@@ -32,9 +32,11 @@ _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _LITERAL = re.compile(r"\d{1,4}-\d{1,2}-\d{1,4}|\d+/\d+/\d+|0[bxo][0-9a-fA-F]+")  # a date or code: no arithmetic
 _CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?|\(([a-h])\)")
 _CHOSEN = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([A-Za-z])\)|([A-Za-z]))\s*[.:)]?", re.IGNORECASE)
-_CHOSEN_WITH_TEXT = re.compile(
-    r"(?:(?:option|choice)\s+)?(?:\(([A-Za-z])\)\s*|([A-Z])\s*[.:)]\s+)(?=\S)(.*)", re.DOTALL
+_CHOSEN_WITH_TEXT = re.compile(  # (C) Paris; but (A), (C) and (A) or (B) name two
+    r"(?:(?:option|choice)\s+)?(?:\(([A-Za-z])\)\s*|([A-Z])\s*[.:)]\s+)(?![,;&/]|and\b|or\b|\(?[A-H]\)?(?:\W|$))(?=\S)(.*)",
+    re.DOTALL,
 )
+_OPTION = re.compile(r"^(?:\\(?:text|textbf|mathrm|mathbf)\s*\{\s*)?\([A-E]\)(?:\s*\}\s*|\s+)(?=\S)")  # (C) 42 for 42
 _LETTERS = re.compile(r"\(?[A-H]\)?(?:(?:\s*,\s*|\s+and\s+|\s*,\s*and\s+)?\(?[A-H]\)?)+")
 _WRAPPED = re.compile(r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|textit)\s*\{([^{}]*)\}")
 
@@ -61,7 +63,7 @@ def _judge(reference: str, got: str) -> Ruling:
     choice = _choices(reference, got)
     if choice is not None:
         return Ruling(choice)
-    return _readings(reference, got)
+    return _readings(_OPTION.sub("", reference), _OPTION.sub("", got))
 
 
 def _decimal_comma(reference: str, got: str) -> bool:

@@ -7,8 +7,8 @@ Over the reals, where a root or logarithm of a negative number is Undefined, or 
 bounded by the size of the tree: arguments that would make a function expensive are Guarded.
 """
 
+import threading
 from fractions import Fraction
-from functools import cache
 from math import comb, factorial
 from typing import Any
 
@@ -19,14 +19,20 @@ from stages.lib.answer_nodes import Const, Node, Num, Op, Quantity, Sym
 DIGITS = 50
 
 
-@cache
 def context(digits: int) -> Any:
-    """An mpmath context of its own (the library's default one is global); mpmath is imported when first needed."""
-    import mpmath
+    """An mpmath context of this thread's own: contexts change their precision while they work, and the library's
+    default one is global. mpmath is imported when first needed."""
+    found = getattr(_CONTEXTS, f"of_{digits}", None)
+    if found is None:
+        import mpmath
 
-    made = mpmath.MPContext()
-    made.dps = digits
-    return made
+        found = mpmath.MPContext()
+        found.dps = digits
+        setattr(_CONTEXTS, f"of_{digits}", found)
+    return found
+
+
+_CONTEXTS = threading.local()
 
 
 class Numeric:

@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any
 
 from stages.lib.answer_exact import PRIME, Irrational, Undefined, exact, modular
+from stages.lib.answer_limits import Guarded
 from stages.lib.answer_nodes import Node, Op, contains, symbols
 from stages.lib.answer_numeric import DIGITS, Numeric, context
 
@@ -123,11 +124,16 @@ class _Setting:
 
 @lru_cache(maxsize=32_768)
 def _value(node: Node, setting: _Setting, digits: int) -> Any:
-    """The value at a setting's point, None where it is undefined."""
+    """The value at a setting's point, None where it is undefined or, for a function, too large there."""
+    names = symbols(node)
     try:
-        return Numeric(digits, setting.point(symbols(node)), setting.log_base, setting.complex).value(node)
+        return Numeric(digits, setting.point(names), setting.log_base, setting.complex).value(node)
     except (Undefined, ZeroDivisionError):
         return None
+    except Guarded:
+        if names:
+            return None
+        raise
 
 
 def _agree(left: Node, right: Node, setting: _Setting, strict: bool) -> bool | None:

@@ -14,7 +14,6 @@ from stages.lib.statistics import Draws
 from stages.lib.text import read_csv
 
 QUANTILES = np.linspace(0, 1, 201)
-EXPERT = ("expert", "solved")  # data sets of the expert's responses: their own probe set is the expert's
 FEWEST = 5  # responses that make a distribution worth drawing
 TRAINING = {  # columns of data/training/*.csv that are drawn, and what their axes say
     "ess": "ESS/N (b = 1)",
@@ -81,7 +80,6 @@ def training(params: Params) -> pd.DataFrame:
     for arm in arms(params):
         for seed in params.grid.seed:
             frame = read_csv(root() / f"data/training/{arm.data}-{arm.loss}-{seed}.csv")
-            frame = frame[frame["probe"] == ("expert" if arm.data in EXPERT else "rewritten")]
             frame.insert(0, "arm", arm.name)
             frames.append(frame.drop(columns="probe"))
     return pd.concat(frames, ignore_index=True)

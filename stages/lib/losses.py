@@ -10,16 +10,15 @@ test; `grid.loss` may then name it.
 Shapes: C tokens (a chunk of them, see `head`), V vocabulary.
 """
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import inf
 
 import torch
 from torch import Tensor
 
-from stages.lib.params import Clip, Loss
+from stages.lib.params import Clip, Loss, ParamsError, from_dict
 
 TOP = 20  # how many of the most probable tokens EAFT's entropy looks at
 NEEDS_START = ("iw-sft",)  # these weights look at the initial policy,
@@ -102,13 +101,21 @@ WEIGHTS: dict[str, Callable[[Tokens, Loss], Tensor]] = {
 }
 
 
-def penalised(name: str, options: Loss) -> tuple[str, Loss]:
-    """The loss and options of a name in the grid: "dft-kl0.05" is dft with loss.kl at 0.05, whatever params.yaml has.
+def named(name: str, options: Loss) -> tuple[str, Loss]:
+    """A name of `grid.loss` as its weights and options: `dft` takes loss.kl, `dft-kl0.05` a penalty of its own.
 
-    So one grid holds several penalties, and their arms are paired like any others.
+    Raises:
+        ParamsError: no such weights, or no number of at least 0 behind `-kl`.
     """
-    plain, _, beta = name.partition("-kl")
-    return (plain, replace(options, kl=float(beta))) if re.fullmatch(r"\d+(\.\d+)?", beta) else (name, options)
+    weights, penalised, beta = name.partition("-kl")
+    if weights not in WEIGHTS:
+        raise ParamsError(f"loss {name!r} is unknown; there are {', '.join(WEIGHTS)}, each with or without -kl0.05")
+    if not penalised:
+        return weights, options
+    try:
+        return weights, from_dict(Loss, {**asdict(options), "kl": float(beta)}, "loss")
+    except ValueError:
+        raise ParamsError(f"loss {name!r}: behind -kl stands a number such as 0.05") from None
 
 
 def divergence(tokens: Tokens, direction: str) -> Tensor:

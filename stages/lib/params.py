@@ -54,13 +54,31 @@ class Prompt:
 @dataclass(frozen=True, kw_only=True)
 class Problems:
     source: str
+    files: str
+    mapping: str | None
+    split: str
+    revision: str | None
+    subset: str | None
     n: int = at_least(1)
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """One entry of `benchmarks.sources`; all but the path may be left out."""
+
+    path: str
+    name: str | None = None
+    mapping: str | None = None
+    split: str = "test"
+    revision: str | None = None
+    subset: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Benchmarks:
-    source: str
+    sources: list[Benchmark]
+    files: str
     n: int = at_least(1)
     seed: int
 

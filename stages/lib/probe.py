@@ -1,11 +1,14 @@
-"""The probe: fixed problems whose expert and rewritten responses are scored along training.
+"""The probe: fixed problems whose responses in the cell's own data are scored along training.
 
-One row per step and response kind ("expert", "rewritten"), per-token statistics over all response tokens:
-{"data": "rewritten", "loss": "dft", "seed": 0, "step": 12, "tokens": 20480, "probe": "expert", "nll": 1.2, ...}
+One row per step and probe (the data set that its responses are from), per-token statistics over all response tokens:
+{"data": "rewritten", "loss": "dft", "seed": 0, "step": 12, "tokens": 20480, "probe": "rewritten", "nll": 1.2, ...}
+
+Its own data only: a cell then depends on no other training set, and a change of the rewritten data leaves the expert's
+cells alone.
 """
 
+import hashlib
 import os
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,12 +34,9 @@ COLUMNS = (
 )
 
 
-def choose(examples: dict[str, list[Example]], n: int) -> dict[str, list[Example]]:
-    """The expert's and the rewritten responses to the same n problems, the same ones for every cell."""
-    by_id = {kind: {example.id: example for example in examples[kind]} for kind in ("expert", "rewritten")}
-    shared = sorted(set.intersection(*(set(found) for found in by_id.values())))
-    random.Random(0).shuffle(shared)
-    return {kind: [found[id] for id in shared[:n]] for kind, found in by_id.items()}
+def choose(examples: Sequence[Example], n: int) -> list[Example]:
+    """n of the responses, the same problems in every cell whose data have them: the first by a hash of their ids."""
+    return sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())[:n]
 
 
 class Probe:

@@ -23,7 +23,7 @@ def plain(problem: str, prompt: "Prompt") -> list[Message]:
 
 
 def guided(problem: str, solution: str, prompt: "Prompt") -> list[Message]:
-    """The re-solving prompt: the plain prompt's text with the expert's solution (or another of `GUIDES`) to learn from."""
+    """The re-solving prompt: the plain prompt's text with the expert's solution (or another of `GUIDES`)."""
     fields = {"problem": problem, "instruction": _instruction(problem, prompt), "solution": solution}
     return _messages(_fill(prompt.guided, fields), prompt)
 

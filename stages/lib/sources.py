@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.answer_extraction import percent_behind_box, reference_text
+from stages.lib.errors import StageError
 from stages.lib.records import Problem
 
 
-class SourceError(ValueError):
+class SourceError(StageError):
     """A source cannot be read; the message names it and the remedy."""
 
 
@@ -69,7 +70,7 @@ def load(source: Source) -> Loaded:
     mapping, mend = _mapping(source)
     loaded = Loaded([])
     for place, row in _sliced(_rows(source), source.rows):
-        key = f"{source.name or _stem(source.path)}-{place}"
+        key = f"{source.name or stem(source.path)}-{place}"
         problem, why = _problem(key, row, mapping, mend, source.path)
         if problem is None:
             loaded.left_out.append((key, why))
@@ -147,8 +148,13 @@ def _mapping(source: Source) -> tuple[Mapping, Mend]:
             near = difflib.get_close_matches(source.mapping, _NAMED, n=1, cutoff=0)[0]
             raise SourceError(f"{source.path}: unknown mapping {source.mapping!r}; did you mean {near!r}?")
         return _NAMED[source.mapping]
-    plain = re.sub(r"[-_ ]", "", _stem(source.path).lower())
-    return _NAMED[next((name for part, name in _NAMES.items() if part in plain), "plain")]
+    return _NAMED[known(source.path) or "plain"]
+
+
+def known(path: str) -> str | None:
+    """The named mapping that a file's or data set's name suggests."""
+    plain = re.sub(r"[-_ ]", "", stem(path).lower())
+    return next((name for part, name in _NAMES.items() if part in plain), None)
 
 
 # One row -------------------------------------------------------------------------------------------------------------
@@ -202,7 +208,8 @@ def _text(value: Any) -> str | None:
 # Rows of files and data sets -----------------------------------------------------------------------------------------
 
 
-def _stem(path: str) -> str:
+def stem(path: str) -> str:
+    """The name of a source: its file's, folder's or data set's."""
     name = path.rstrip("/").rpartition("/")[2]
     return re.sub(r"\.(?:jsonl|json|parquet)$", "", name).strip("*") or path.rstrip("/*").rpartition("/")[2]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from stages.lib.arms import BASE, NAMES, Answers, Arm, arms, majority, pass_at
 from stages.lib.params import Params
-from stages.lib.records import Judgement, Merged, RecordError, read
+from stages.lib.records import Evaluation, Judgement, Merged, RecordError, read
 from stages.lib.statistics import Draws, Estimate, crossed, holm, paired
 
 AVERAGE = "average"
@@ -174,6 +174,17 @@ def solved_rates(folder: Path, guides: list[str]) -> pd.DataFrame:
         cut = 100 * sum(row.reason == "cut_off" for row in verdicts) / count
         rows.append([label, len(ids), len(verdicts), right, cut, 100 * len(solved) / max(1, len(ids))])
     return pd.DataFrame(rows, columns=["of", "problems", "responses", "right", "cut off", "problems solved"])
+
+
+def verdict_reasons(data: Path, params: Params) -> pd.DataFrame:
+    """How many verdicts had which reason: of the demonstrations, the samples, the re-solved, every policy's answers."""
+    judged = ["expert", "sample", *(f"resolve-{guide}" for guide in params.resolve.guides)]
+    files = {name: (Judgement, data / "verdicts" / f"{name}.jsonl") for name in judged}
+    cells = [f"{arm.data}-{arm.loss}-{seed}" for arm in arms(params) for seed in params.grid.seed]
+    files |= {f"evaluate-{name}": (Evaluation, data / "evaluations" / f"{name}.jsonl") for name in ("base", *cells)}
+    counts = {name: Counter(row.reason for row in read(*kind)) for name, kind in files.items()}
+    rows = [(name, reason, count) for name, found in counts.items() for reason, count in sorted(found.items())]
+    return pd.DataFrame(rows, columns=["of", "reason", "responses"])
 
 
 def tidy_composition(shares: pd.DataFrame, solved: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 r"""The embedded problems: chains of additions and subtractions, with the expert's demonstrations and five benchmarks.
 
     problems(768, seed=0)      # list of Problem: what fine-tuning sees, each with the expert's solution
-    benchmarks(100, seed=1)    # {"chain-short": [Problem, ...], ...}: five held-out sets, easiest first where it shows
+    benchmarks(100, seed=1)    # {"chain-short": [Problem, ...], ...}: five held-out sets
 
     {"id": "train-0", "problem": "4 - 3 + 8 - 2 =", "answer": "7",
      "solution": "Gains: 4 + 8 = 12. Losses: 3 + 2 = 5. Net: 12 - 5 = 7. The answer is \\boxed{7}."}
@@ -142,7 +142,9 @@ def _benchmark(name: str, kind: Kind, n: int, seed: int) -> list[Problem]:
 def _distinct(stream: Iterator[list[int]], n: int) -> list[list[int]]:
     found: dict[tuple[int, ...], list[int]] = {}
     while len(found) < n:
-        terms = next(stream)
+        terms = next(stream, None)
+        if terms is None:
+            raise ValueError(f"the testbed has only {len(found)} problems of this kind; ask for no more than that")
         found.setdefault(tuple(terms), terms)
     return list(found.values())
 

@@ -1,0 +1,73 @@
+"""The data variants: training sets made of the expert's rows and the policy's own.
+
+    training_sets(expert, own, seed, size)["rewritten"]    # {"train-17": TrainingRow(...), ...}
+
+    expert        the demonstrations as they came
+    rewritten     a correct sample, else a correct re-solved response, else the demonstration: the method
+    self          the problems that a sample solved, alone
+    no-guide      a correct sample, else the expert's demonstration
+    solved        the expert's demonstrations of the problems that a sample solved: is it selection?
+    matched       as many of the rewritten as have the tokens of the expert's set: is it more tokens?
+
+A new variant is one more line in `training_sets`; `grid.data` may then name it. (`answer-hint`, re-solved with the
+answer as the only guide, is made by fallback-merge where resolve.guides has `answer`.)
+"""
+
+import random
+from collections.abc import Callable
+
+from stages.lib.records import Problem, Rollout, TrainingRow
+
+Rows = dict[str, TrainingRow]  # by problem id, in the problems' order
+
+
+def training_sets(expert: Rows, own: Rows, seed: int, size: Callable[[TrainingRow], int]) -> dict[str, Rows]:
+    """Every data variant by name. expert: all problems' demonstrations; own: the policy's chosen responses; size: the
+    response tokens of a row."""
+    samples = {id_: row for id_, row in own.items() if row.source == "self"}
+    rewritten = {**expert, **own}
+    return {
+        "expert": expert,
+        "rewritten": rewritten,
+        "self": samples,
+        "no-guide": {**expert, **samples},
+        "solved": {id_: expert[id_] for id_ in samples},
+        "matched": matched(rewritten, sum(map(size, expert.values())), seed, size),
+    }
+
+
+def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], int]) -> Rows:
+    """Rows in a random order until the next would exceed `budget` response tokens, back in their own order."""
+    order, kept, used = list(rows), set(), 0
+    random.Random(f"{seed}:matched").shuffle(order)
+    for id_ in order:
+        used += size(rows[id_])
+        if used > budget:
+            break
+        kept.add(id_)
+    return {id_: row for id_, row in rows.items() if id_ in kept}
+
+
+def expert_row(problem: Problem) -> TrainingRow:
+    return TrainingRow(
+        id=problem.id,
+        source="expert",
+        index=None,
+        problem=problem.problem,
+        answer=problem.answer,
+        response=problem.solution or "",
+        token_ids=None,
+    )
+
+
+def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
+    return TrainingRow(
+        id=problem.id,
+        source=source,
+        index=rollout.index,
+        problem=problem.problem,
+        answer=problem.answer,
+        response=rollout.response,
+        token_ids=rollout.token_ids,
+        logprobs=rollout.logprobs,
+    )
