@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
 
 from stages.lib import prompts
 from stages.lib.cli import run
@@ -93,7 +94,7 @@ def solution_row(benchmark: str, problem: Problem) -> TrainingRow:
     )
 
 
-def make_job(row: TrainingRow, problems: dict[str, Problem], tokenizer: object, params: Params) -> Job:
+def make_job(row: TrainingRow, problems: dict[str, Problem], tokenizer: PreTrainedTokenizerBase, params: Params) -> Job:
     prompt = prompts.encode(tokenizer, prompts.plain(row.problem, params.prompt))
     response, guided = response_ids(tokenizer, row.response, row.token_ids), None
     if row.source == "resolved":

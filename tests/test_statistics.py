@@ -110,6 +110,14 @@ def test_bca_is_scipys() -> None:
     assert (found.low, found.high) == pytest.approx(tuple(theirs), rel=0.01)
 
 
+def test_many_problems_are_resampled_in_blocks_to_the_same_interval() -> None:
+    x = np.random.default_rng(8).lognormal(0, 1, 30_000)
+    [found] = bca(np.stack([np.ones_like(x), x], -1), ratio, DRAWS)
+    low, high = stats.t.interval(0.95, len(x) - 1, x.mean(), stats.sem(x))
+    assert found.value == pytest.approx(x.mean())
+    assert found.high - found.low == pytest.approx(high - low, rel=0.1)
+
+
 @pytest.mark.parametrize("problems", [60, 300])
 def test_bca_covers_ess_of_tokens_clustered_in_problems(problems: int) -> None:
     """ESS/N of skewed weights that are alike within a problem: the interval over problems covers, over tokens not."""

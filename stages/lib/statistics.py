@@ -78,7 +78,7 @@ def crossed(tables: Sequence[Array], draws: Draws, bounds: tuple[float, float] =
     Seeds are drawn from a normal with their unbiased variance component: three of them have no shape to resample, and
     resampling them understates their variance by a third, while what is left between seed and problem is counted up to
     three times (the pigeonhole bootstrap, Owen 2007, arXiv 0712.1111). The deviations are widened from normal to
-    Student's t at the degrees of freedom of `two_way`, as in Hesterberg (2014, arXiv 1411.5279, section 4.1); p is the
+    Student's t at the degrees of freedom of `two_way`, as in Hesterberg (2014, arXiv 1411.5279); p is the
     t test at the same standard error.
 
     Coverage of 95 % intervals in simulations (4000 experiments of 3 seeds, 2 x 100 problems, 4 responses; seeds of

@@ -105,7 +105,7 @@ def k_hat(log_w: ArrayLike) -> float:
 
 
 def k_threshold(n: int) -> float:
-    """min(1 - 1 / log10 N, 0.7): the largest k-hat at which N weights are enough (arXiv 1507.02646, section 3)."""
+    """min(1 - 1 / log10 N, 0.7): the largest k-hat at which N weights are enough (arXiv 1507.02646)."""
     return min(1.0 - 1.0 / np.log10(n), 0.7)
 
 
