@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from stages.lib import answers
 from stages.lib.cli import run
 from stages.lib.journal import Journal, identity
 from stages.lib.judging import judge
@@ -70,6 +71,7 @@ def write_counts(name: str, data: Path) -> None:
         reasons[row.reason] += 1
         solved |= {row.id} if row.correct else set()
     counts = {"responses": reasons.total(), "problems_solved": len(solved), "reasons": dict(sorted(reasons.items()))}
+    counts["versions"] = answers.versions()  # a verdict depends on them
     with replacing(data / "counts" / f"verify-{name}.json") as file:
         json.dump(counts, file, indent=2)
     words = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())

@@ -21,7 +21,10 @@ from stages.lib.params import Params
 from stages.lib.records import Merged, Problem, TrainingRow, read
 from stages.lib.text import Table, markdown
 
-PACKAGES = ("torch", "transformers", "datasets", "peft", "accelerate", "math-verify", "reasoning-gym", "numpy", "scipy")
+PACKAGES = (
+    *("torch", "transformers", "datasets", "peft", "accelerate", "reasoning-gym", "numpy", "scipy", "math-verify"),
+    *("latex2sympy2_extended", "antlr4-python3-runtime", "sympy", "mpmath"),
+)
 CAPTIONS = {
     "accuracy": "Accuracy per benchmark and on average; bars: intervals over problems and seeds.",
     "logp": "Log-probabilities under the initial policy: how many tokens are improbable, how "
