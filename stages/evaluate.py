@@ -9,6 +9,7 @@ so their differences are paired.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -35,8 +36,8 @@ def main() -> None:
         write(root() / "data" / "evaluations" / f"{cell}.jsonl", rows)
         journal.done()
     accuracy = 100 * sum(row.correct for row in rows) / len(rows)
-    cut = 100 * sum(row.finish == "length" for row in rows) / len(rows)
-    print(f"evaluate {cell}: {accuracy:.1f} % of {len(rows)} responses correct, {cut:.1f} % cut off")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())
+    print(f"evaluate {cell}: {accuracy:.1f} % of {len(rows)} responses correct ({reasons})")
 
 
 def target(words: list[str], params: Params) -> tuple[str, Policy, int]:

@@ -1,0 +1,76 @@
+"""The stages from problems to training sets on the embedded policy, in little: what is kept is right, and only that."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import evaluate, fallback_merge, prepare, resolve, sample, verify
+from stages.lib.records import Evaluation, Judgement, Merged, Rollout, TrainingRow, read, read_problems
+
+ROOT = Path(__file__).parent.parent
+N, K = 16, 3
+
+
+def value(chain: str) -> int:
+    """The value of "4 - 3 + 8 =", worked out without the verifier."""
+    return sum(int(term) for term in re.findall(r"[+-]?\d+", chain.replace(" ", "")))
+
+
+def boxed(response: str) -> int:
+    return int(re.findall(r"\\boxed\{(-?\d+)\}", response)[-1])
+
+
+@pytest.fixture
+def data(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder after the stages up to fallback-merge, and evaluate of the base, all in this process."""
+    shutil.copytree(ROOT / "models" / "micro", checkout / "models" / "micro")
+    text = (checkout / "params.yaml").read_text()
+    text = text.replace("  n: 768 ", f"  n: {N} ").replace("  n: 100 ", "  n: 2 ")
+    text = re.sub(r"^(sample:.*\n.*\n  n: )\d+", rf"\g<1>{K}", text, flags=re.M)
+    (checkout / "params.yaml").write_text(text)
+    for stage, *words in (
+        (prepare,),
+        (verify, "expert"),
+        (sample,),
+        (verify, "sample"),
+        (resolve, "solution"),
+        (verify, "resolve-solution"),
+        (fallback_merge,),
+        (evaluate, "base"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["stage", *words])
+        stage.main()
+    return checkout / "data"
+
+
+def test_from_problems_to_training_sets(data: Path) -> None:
+    problems = {row.id: row for row in read_problems(data / "problems.jsonl", need_solution=True)}
+    samples = list(read(Rollout, data / "samples.jsonl"))
+    assert [(row.id, row.index) for row in samples] == [(id_, k) for id_ in problems for k in range(K)]
+
+    judged = list(read(Judgement, data / "verdicts" / "sample.jsonl"))
+    for row, verdict in zip(samples, judged, strict=True):
+        right = "\\boxed{" in row.response and boxed(row.response) == value(problems[row.id].problem)
+        assert verdict.correct == (row.finish == "stop" and right), row.response
+
+    solved = {row.id for row in judged if row.correct}
+    resolved = list(read(Rollout, data / "resolved" / "solution.jsonl"))
+    assert {row.id for row in resolved} == problems.keys() - solved
+
+    merged = {row.id: row for row in read(Merged, data / "merged.jsonl")}
+    assert {row.source for row in merged.values()} >= {"self"}
+    assert all((merged[id_].source == "self") == (id_ in solved) for id_ in problems)
+
+    rewritten = list(read(TrainingRow, data / "train" / "rewritten.jsonl"))
+    assert [row.id for row in rewritten] == list(problems)
+    for row in rewritten:
+        assert boxed(row.response) == value(row.problem) == int(row.answer)
+        assert (row.response == problems[row.id].solution) == (row.source == "expert")
+        assert "worked solution" not in row.problem
+
+    rows = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
+    assert len(rows) == 5 * 2 * 4 and len({row.benchmark for row in rows}) == 5
+    assert all(row.correct == (row.reason == "equal") for row in rows)
