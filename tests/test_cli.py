@@ -31,6 +31,11 @@ def test_an_unknown_error_keeps_its_traceback() -> None:
 def test_signals_end_as_one_line(number: int) -> None:
     script = "import os, time; from stages.lib.cli import run; run(lambda: (os.kill(os.getpid(), %d), time.sleep(9)))"
     environment = {**os.environ, "PYTHONPATH": "."}
-    ended = subprocess.run([sys.executable, "-c", script % number], capture_output=True, text=True, env=environment)
+
+    def heed() -> None:  # a shell's background jobs ignore Ctrl-C, and pass that on
+        signal.signal(number, signal.SIG_DFL)
+
+    command = [sys.executable, "-c", script % number]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=heed)
     assert ended.returncode == 128 + number
     assert len(ended.stderr.splitlines()) == 1 and "Traceback" not in ended.stderr
