@@ -76,11 +76,19 @@ class Benchmark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Overlap:
+    action: Literal["drop", "report"]
+    words: int = at_least(1)
+    share: float = within(0.01, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Benchmarks:
     sources: list[Benchmark]
     files: str
     n: int = at_least(1)
     seed: int
+    overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +103,36 @@ class Decoding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Decoding):
+class Waves(Decoding):
+    """How responses are drawn where one correct response per problem is enough: shared by sample and resolve."""
+
+    adaptive: bool
+    wave: int = at_least(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Waves):
     engine: Literal["auto", "transformers", "vllm"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resolve(Decoding):
+class Resolve(Waves):
     guides: list[Literal["solution", "answer", "half"]]
+    guide_tokens: int | None = at_least(1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
     markers: bool
     timeout: float = within(0.1, 3600.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    action: Literal["reject", "flag", "ignore"]
+    run: float = within(0.0, 1.0)
+    words: int = at_least(1)
+    overlap: float = within(0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +209,9 @@ class Hardware:
     checkpoint_every: int = at_least(1)
     threads: int = at_least(0)
     workers: int = at_least(0)
+    tensor_parallel: int = at_least(1)
+    engines: int = at_least(1)
+    ray: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +223,7 @@ class Params:
     sample: Sample
     verify: Verify
     resolve: Resolve
+    copy: Copy
     merge: Merge
     grid: Grid
     loss: Loss
