@@ -4,23 +4,25 @@
     data/merged.jsonl            {"id": "train-17", "source": "self", "index": 2, "samples": 4, ...}
     data/train/expert.jsonl      the demonstrations as they came
     data/train/rewritten.jsonl   the method's training set
+    data/failed_demonstrations.jsonl   {"id": "train-17", "answer": "9", "extracted": "8", "reason": "different"}
 
 Controls for ablations, in data/train too: see `training_sets`.
 
 Among several correct responses one is chosen at random, by a generator seeded per problem, so that adding problems
-changes no other choice. Demonstrations that fail verification are counted and kept: all sets hold the same problems.
+changes no other choice. Demonstrations that fail verification are listed and kept: all sets hold the same problems.
 """
 
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stages.lib.cli import run
 from stages.lib.params import Policy, load, root
 from stages.lib.policy import load_tokenizer, response_ids
 from stages.lib.records import (
+    FailedDemonstration,
     Judgement,
     Merged,
     Problem,
@@ -50,6 +52,7 @@ def main() -> None:
     with replacing_folder(data / "train") as folder:
         for name, rows in sets.items():
             write(folder / f"{name}.jsonl", rows.values())
+    write(data / "failed_demonstrations.jsonl", failed_demonstrations(problems, data / "verdicts" / "expert.jsonl"))
     write_counts(merged[guides[0]], data / "counts" / "merge.json")
 
 
@@ -101,6 +104,14 @@ def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path, guide
     return {problem.id: own_row(problem, *found[problem.id]) for problem in problems if problem.id in found}
 
 
+def failed_demonstrations(problems: list[Problem], verdicts: Path) -> Iterator[FailedDemonstration]:
+    """The demonstrations whose final answer is not the reference, in the problems' order."""
+    answers = {problem.id: problem.answer for problem in problems}
+    for row in read(Judgement, verdicts):
+        if not row.correct:
+            yield FailedDemonstration(id=row.id, answer=answers[row.id], extracted=row.extracted, reason=row.reason)
+
+
 def write_counts(merged: list[Merged], path: Path) -> None:
     """Count the sources and say so."""
     sources = Counter(row.source for row in merged)
@@ -108,7 +119,8 @@ def write_counts(merged: list[Merged], path: Path) -> None:
     with replacing(path) as file:
         json.dump({**{name: sources[name] for name in ("self", "resolved", "expert")}, "expert_failed": failed}, file)
     words = ", ".join(f"{sources[name]} {name}" for name in ("self", "resolved", "expert"))
-    print(f"fallback-merge: {len(merged)} problems: {words}; {failed} demonstrations fail verification")
+    listed = ", listed in data/failed_demonstrations.jsonl" if failed else ""
+    print(f"fallback-merge: {len(merged)} problems: {words}; {failed} demonstrations fail verification{listed}")
 
 
 if __name__ == "__main__":

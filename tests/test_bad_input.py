@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from stages.lib import cli
-from stages.lib.records import Problem, write
+from stages.lib.judging import judge
+from stages.lib.params import Verify
+from stages.lib.records import Problem, Rollout, write
 
 ROWS = [{"id": f"p{i}", "problem": f"{i} + 1 =", "answer": str(i + 1), "solution": "s"} for i in range(3)]
 Refused = Callable[..., str]
@@ -97,6 +99,70 @@ def test_a_mapping_that_is_none(refused: Refused) -> None:
     source("problems", lines(*ROWS))
     set_param("mapping: null", "mapping: gsm9k")
     assert "unknown mapping 'gsm9k'; did you mean 'gsm8k'?" in refused("prepare")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("{problm: text}", "unknown key problems.mapping.problm; did you mean problem?"),
+        ("{problem: 3}", "problems.mapping.problem must be str, not int 3"),
+        ("{problem: text}", "has no field 'text'; it has id, problem, answer, solution"),
+        ('{answer: "answer:box"}', "no usable problem; 3 rows left out, the first for: no answer"),
+        ('{answer: "answer:last"}', "behind the colon stands box or ####"),
+    ],
+)
+def test_fields_that_are_none(refused: Refused, mapping: str, message: str) -> None:
+    source("problems", lines(*ROWS))
+    set_param("mapping: null", f"mapping: {mapping}")
+    assert message in refused("prepare")
+
+
+@pytest.mark.parametrize("split", ["train[3:]", "train[1:1]"])
+def test_a_slice_beyond_the_rows(refused: Refused, split: str) -> None:
+    source("problems", lines(*ROWS))
+    set_param("split: train", f"split: {split}")
+    assert f"in.jsonl (split {split}): the slice holds no rows" in refused("prepare")
+
+
+def test_a_folder_where_rows_are_meant(refused: Refused, checkout: Path) -> None:
+    (checkout / "data" / "problems.jsonl").unlink()
+    (checkout / "data" / "problems.jsonl").mkdir()
+    assert "problems.jsonl: cannot be read" in refused("verify", "expert")
+
+
+def test_a_problem_longer_than_the_context(refused: Refused, checkout: Path, tiny_folder: Path) -> None:
+    set_param("name: models/micro", f"name: {tiny_folder}")
+    set_param("files: models/micro/model.safetensors", "files: params.yaml")
+    write(checkout / "data" / "problems.jsonl", [Problem(**{**ROWS[0], "problem": "1 + " * 300 + "1 ="})])
+    message = refused("sample")
+    assert "p0" in message and "context window" in message and "lower max_new_tokens or drop the problem" in message
+
+
+@pytest.mark.parametrize(
+    ("solution", "reason"),
+    [
+        ("nothing boxed", "no_answer"),
+        (r"\boxed{}", "no_answer"),
+        (r"so \boxed{1", "no_answer"),
+        ("x" * 10**7, "no_answer"),
+        (r"\boxed{2}", "different"),
+    ],
+)
+def test_demonstrations_without_the_answer_are_counted(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, solution: str, reason: str
+) -> None:
+    write(checkout / "data" / "problems.jsonl", [Problem(**{**ROWS[0], "solution": solution})])
+    monkeypatch.setattr(sys, "argv", ["verify", "expert"])
+    importlib.import_module("stages.verify").main()
+    rows = [json.loads(line) for line in (checkout / "data/verdicts/expert.jsonl").open()]
+    assert [(row["correct"], row["reason"]) for row in rows] == [(False, reason)]
+
+
+@pytest.mark.parametrize("token_ids", [[], [2]])
+def test_empty_responses_are_counted_as_without_an_answer(token_ids: list[int]) -> None:
+    row = Rollout(id="p0", index=0, response="", finish="stop", token_ids=token_ids, logprobs=[-1.0] * len(token_ids))
+    verdicts = list(judge([row], {"p0": "1"}, Verify(markers=True, timeout=5.0), workers=1))
+    assert [(v.correct, v.extracted, v.reason) for v in verdicts] == [(False, None, "no_answer")]
 
 
 def test_absent_policy(refused: Refused) -> None:

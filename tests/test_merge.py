@@ -7,7 +7,7 @@ import pytest
 
 from stages import fallback_merge
 from stages.fallback_merge import choose
-from stages.lib.records import Judgement, Merged, Problem, Rollout, TrainingRow, read, write
+from stages.lib.records import FailedDemonstration, Judgement, Merged, Problem, Rollout, TrainingRow, read, write
 from stages.lib.training_sets import matched
 
 
@@ -102,6 +102,8 @@ def test_rows_carry_what_was_sampled(merged: Path) -> None:
     assert rows[0].token_ids == [1] and rows[0].logprobs == [-1.0] and rows[2].token_ids is None
 
 
-def test_failed_demonstrations_are_counted(merged: Path) -> None:
+def test_failed_demonstrations_are_listed(merged: Path) -> None:
+    rows = list(read(FailedDemonstration, merged / "failed_demonstrations.jsonl"))
+    assert rows == [FailedDemonstration(id="left", answer="1", extracted="1", reason="different")]
     assert [row.expert_correct for row in read(Merged, merged / "merged.jsonl")] == [True, True, False]
     assert '"expert_failed": 1' in (merged / "counts" / "merge.json").read_text()

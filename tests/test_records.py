@@ -1,6 +1,7 @@
 """JSONL rows: round trips, atomic files, and errors that name file, line and remedy."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ def test_key_order_is_the_dataclass() -> None:
         ([{**GOOD, "extra": 1}], r"line 1: unknown field 'extra'; Problem has id, problem, answer, solution"),
         ([[1]], r"line 1: not a JSON object but list"),
         ([], "no problems"),
+        ([{**GOOD, "problem": "a\0b"}], r"line 1: field 'problem' holds a NUL character; take it out"),
+        ([{**GOOD, "solution": "\ud800"}], r"line 1: field 'solution' holds half of a surrogate pair"),
+        ([GOOD, {**GOOD, "problem": "other"}], r"line 2: id 'a' was used before"),
+        ([{**GOOD, "answer": float("nan")}], r"line 1: not JSON \(NaN is no JSON number\)"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, rows: list, message: str) -> None:
@@ -48,11 +53,49 @@ def test_bad_rows_are_named(tmp_path: Path, rows: list, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "message"),
-    [(b'{"id": "a",\n', r"problems\.jsonl, line 1: not JSON"), (b"\n", "line 1: not JSON"), (b"\xff\n", "not UTF-8")],
+    [
+        (b'{"id": "a",\n', r"problems\.jsonl, line 1: not JSON"),
+        (b"\n", "line 1: not JSON"),
+        (b"\xff\n", "line 1: not UTF-8"),
+        (json.dumps(GOOD).encode() + b"\n\x00\n", "line 2: not JSON"),
+        (b'{"id": "a\x00"}\n', "line 1: not JSON"),
+        (b'{"id": ' + b"9" * 5000 + b"}\n", "line 1: not JSON"),
+        (b'{"id": ' + b"[" * 10**6, "line 1: not JSON"),
+        (b"", "no problems; the file needs at least one row"),
+    ],
 )
 def test_bad_bytes_are_named(tmp_path: Path, raw: bytes, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         read_problems(problems(tmp_path, raw=raw))
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity", "true"])
+def test_log_probabilities_are_finite_numbers(value: str) -> None:
+    line = f'{{"id": "a", "index": 0, "response": "", "finish": "stop", "token_ids": [1], "logprobs": [{value}]}}'
+    with pytest.raises(RecordError, match=r"x: (field 'logprobs' has the wrong type|not JSON)"):
+        parse(Rollout, line, "x")
+
+
+def test_a_whole_number_passes_for_a_log_probability() -> None:
+    line = f'{{"id": "a", "index": 0, "response": "", "finish": "stop", "token_ids": [], "logprobs": [-{"9" * 400}]}}'
+    assert parse(Rollout, line, "x").logprobs == [-int("9" * 400)]
+
+
+def test_a_folder_and_a_locked_file(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=f"{tmp_path}: cannot be read"):
+        read_problems(tmp_path)
+    path = problems(tmp_path, GOOD)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("permissions do not bind this user")
+    with pytest.raises(RecordError, match="cannot be read"):
+        read_problems(path)
+
+
+def test_long_lines_and_a_missing_last_newline(tmp_path: Path) -> None:
+    long = {**GOOD, "id": "b", "solution": "s" * 10**7}
+    raw = "\n".join(map(json.dumps, (GOOD, long))).encode()
+    assert [len(row.solution) for row in read_problems(problems(tmp_path, raw=raw))] == [len(GOOD["solution"]), 10**7]
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:

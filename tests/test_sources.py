@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.lib import sources
 from stages.lib.answers import verify, verify_all
 from stages.lib.sources import Loaded, Mapping, Source, SourceError, load
 
@@ -50,7 +51,7 @@ def test_jsonl_json_and_parquet_give_the_same_problems(tmp_path: Path) -> None:
     assert loaded[0].problems[3].id == "a-3"
     assert len(load(Source(path=str(tmp_path), mapping="plain")).problems) == 15
     assert len(load(Source(path=str(tmp_path / "*.json*"))).problems) == 10
-    assert [p.answer for p in load(Source(path=str(tmp_path / "a.json"), rows="[1:3]")).problems] == ["2", "3"]
+    assert [p.answer for p in load(Source(path=str(tmp_path / "a.json"), split="train[1:3]")).problems] == ["2", "3"]
 
 
 def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
@@ -95,7 +96,22 @@ def test_quirks_of_the_named_mappings(tmp_path: Path) -> None:
         ("a.jsonl", '{"problem": "x"}', {}, "no field 'answer'; it has problem"),
         ("a.jsonl", '{"problem": "x", "answer": "", "solution": ""}', {}, "no usable problem"),
         ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"mapping": "gsm8"}, "did you mean 'gsm8k'"),
-        ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"rows": "9"}, "is no slice"),
+        ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"split": "train[9]"}, "no slice"),
+        ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"split": "train[:10%]"}, "no slice"),
+        ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"split": "[5:]"}, "it has no rows"),
+        (
+            "a.jsonl",
+            '{"problem": "x", "answer": "1", "solution": ""}',
+            {"mapping": Mapping(answer="answer:bx")},
+            "'answer:bx': behind the colon stands box or ####",
+        ),
+        ("gsm8k.jsonl", '{"problem": "x", "answer": "1"}', {}, "no answer; read as gsm8k for its name, `mapping: pl"),
+        ("a.jsonl", '{"problem": "x", "answer": NaN, "solution": ""}', {}, "line 1: not JSON.*NaN is no JSON number"),
+        ("a.jsonl", '{"problem": "x", "answer": ' + "9" * 5000 + "}", {}, "line 1: not JSON"),
+        ("a.jsonl", '{"problem": ' + "[" * 10**6, {}, "line 1: not JSON"),
+        ("a.json", '[{"problem": "x", "answer": "1", "solution": ""}, 3]', {}, "row 1: not an object but int"),
+        ("a.jsonl", "", {}, "no usable problem; it has no rows"),
+        ("a.json", "", {}, "not JSON"),
         ("a.parquet", "no", {}, "not readable as parquet"),
         ("b.txt", "x", {"path": "b.jsonl"}, "no such file"),
     ],
@@ -105,6 +121,150 @@ def test_errors_name_the_source_and_the_remedy(tmp_path: Path, name, content, op
     path = str(tmp_path / options.pop("path", name))
     with pytest.raises(SourceError, match=message):
         load(Source(path=path, **options))
+
+
+def test_a_slice_keeps_the_places_of_the_rows(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.jsonl", *({"problem": f"{n}?", "answer": n, "solution": None} for n in range(9)))
+    whole = load(Source(path=path)).problems
+    for split in ("train[2:5]", "[2:5]", "test[2:5]"):
+        assert load(Source(path=path, split=split)).problems == whole[2:5]
+    assert load(Source(path=path, split="[:4]"), n=2).problems == whole[:2]
+    assert load(Source(path=path, split="[7:]")).problems == whole[7:]
+
+
+def test_of_a_folder_named_by_split_the_split_is_read(tmp_path: Path) -> None:
+    row = lambda text: {"problem": text, "answer": "1", "solution": None}  # noqa: E731
+    for name in ("train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl", "test.jsonl", "contest.jsonl"):
+        written(tmp_path, name, row(name))
+    texts = lambda split: [p.problem[:5] for p in load(Source(path=str(tmp_path), split=split)).problems]  # noqa: E731
+    assert texts("train") == ["train", "train"] and texts("test") == ["test."] and texts("[1:2]") == ["test."]
+    assert len(texts("all")) == 4, "no file is named so: all are read"
+
+
+def test_only_as_many_rows_are_read_as_are_asked_for(tmp_path: Path) -> None:
+    rows = [{"problem": "a", "answer": "", "solution": "s"}, *({"problem": "b", "answer": "1", "solution": "s"},) * 3]
+    loaded = load(Source(path=written(tmp_path, "a.jsonl", *rows)), n=2)
+    assert [p.id for p in loaded.problems] == ["a-1", "a-2"] and loaded.left_out == [("a-0", "no answer")]
+
+
+def test_unfit_rows_are_left_out_and_say_why(tmp_path: Path) -> None:
+    good = {"problem": "p", "answer": "1", "solution": "s"}
+    odd = [
+        ({"problem": ""}, "no problem"),
+        ({"answer": None}, "no answer"),
+        ({"answer": {"value": 1}}, "a field is dict, not text"),
+        ({"problem": "a\0b"}, "problem holds a NUL character"),
+        ({"solution": "\ud800"}, "solution holds half of a surrogate pair, which is no character"),
+        ({"solution": ""}, "no solution"),
+    ]
+    path = written(tmp_path, "a.jsonl", good, *({**good, **change} for change, _ in odd))
+    loaded = load(Source(path=path), need_solution=True)
+    assert loaded.left_out == [(f"a-{place}", why) for place, (_, why) in enumerate(odd, 1)]
+    assert len(loaded.problems) == 1
+
+
+def test_mixed_types_in_a_column(tmp_path: Path) -> None:
+    answers = [7, 7.0, 0.5, "7", True, [1, 2.0], 1e999]
+    rows = [{"problem": "p", "answer": answer, "solution": None} for answer in answers]
+    text = "\n".join(json.dumps(row).replace("Infinity", "1e999") for row in rows)
+    (tmp_path / "a.jsonl").write_text(text)
+    loaded = load(Source(path=str(tmp_path / "a.jsonl")))
+    assert [p.answer for p in loaded.problems] == ["7", "7", "0.5", "7", "True", "1, 2"]
+    assert loaded.left_out == [("a-6", "no answer")], "infinity is no value"
+
+
+def test_columns_of_parquet(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"a": pyarrow.array([1.0, float("nan"), float("inf"), None]), "b": pyarrow.array([b"1", b"2", None, b""])}
+    texts = pyarrow.array(["w", "x", "y", "z"])
+    for name, column in columns.items():
+        parquet.write_table(pyarrow.table({"problem": texts, "answer": column}), tmp_path / f"{name}.parquet")
+    loaded = load(Source(path=str(tmp_path / "a.parquet"), mapping=Mapping(solution=None)))
+    assert [p.answer for p in loaded.problems] == ["1"] and len(loaded.left_out) == 3
+    with pytest.raises(SourceError, match="4 rows left out, the first for: a field is bytes, not text"):
+        load(Source(path=str(tmp_path / "b.parquet"), mapping=Mapping(solution=None)))
+    ends, latin = pyarrow.py_buffer(bytes((0, 0, 0, 0, 1, 0, 0, 0))), pyarrow.py_buffer(b"\xff")
+    broken = pyarrow.Array.from_buffers(pyarrow.string(), 1, [None, ends, latin])
+    parquet.write_table(pyarrow.table({"problem": broken, "answer": texts[:1]}), tmp_path / "c.parquet")
+    with pytest.raises(SourceError, match=r"c\.parquet: not readable as parquet"):
+        load(Source(path=str(tmp_path / "c.parquet"), mapping=Mapping(solution=None)))
+
+
+def test_bytes_of_real_files(tmp_path: Path) -> None:
+    row = json.dumps({"problem": "p" * 10**7, "answer": "1", "solution": None}).encode()
+    (tmp_path / "long.jsonl").write_bytes(b"\xef\xbb\xbf" + row + b"\r\n\r\n" + row)
+    assert [len(p.problem) for p in load(Source(path=str(tmp_path / "long.jsonl"))).problems] == [10**7] * 2
+    (tmp_path / "latin.jsonl").write_bytes('{"problem": "é"}'.encode("latin-1"))
+    with pytest.raises(SourceError, match="line 1: not JSON in UTF-8"):
+        load(Source(path=str(tmp_path / "latin.jsonl")))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
+def test_files_that_cannot_be_read(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow.parquet")
+    (tmp_path / f"a.{kind}").mkdir()
+    with pytest.raises(SourceError, match="no JSONL, JSON or parquet file there"):
+        load(Source(path=str(tmp_path / f"a.{kind}")))
+    file = tmp_path / f"b.{kind}"
+    file.write_text("{}")
+    file.chmod(0)
+    if os.access(file, os.R_OK):  # root may read all
+        pytest.skip("permissions do not bind this user")
+    with pytest.raises(SourceError, match="cannot be read"):
+        load(Source(path=str(file)))
+
+
+# The hub: `datasets` reads a folder of files as it reads a data set on the hub ---------------------------------------
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of a data set of two configurations and two splits; the cache of `datasets` lies beside it."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "owner" / "sums"
+    folder.mkdir(parents=True)
+    row = lambda i: {"question": f"{i}?", "answer": f"so\n#### {i}"}  # noqa: E731
+    written(folder, "a.jsonl", *map(row, range(6)))
+    written(folder, "b.jsonl", *map(row, range(10, 12)))
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: main\n  data_files:\n  - {split: train, path: a.jsonl}\n"
+        "  - {split: test, path: b.jsonl}\n- config_name: hard\n  data_files: b.jsonl\n---\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "_files", lambda path, split: None)  # the folder is there: read it as the hub's
+    return "owner/sums"
+
+
+def test_hub_splits_subsets_and_slices(published: str) -> None:
+    def answers(**options: str) -> list[tuple[str, str]]:
+        return [(p.id, p.answer) for p in load(Source(path=published, mapping="gsm8k", **options)).problems]
+
+    assert answers(split="train[2:4]", subset="main") == [("sums-2", "2"), ("sums-3", "3")]
+    assert answers(split="test", subset="main") == [("sums-0", "10"), ("sums-1", "11")]
+    assert answers(split="train[1:]", subset="hard") == [("sums-1", "11")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"subset": "main", "split": "dev"}, r"\(split dev\): cannot be loaded from the hub: .*dev"),
+        ({"split": "train"}, "cannot be loaded from the hub: Config name is missing.*main.*hard"),
+        ({"subset": "soft", "split": "train"}, "cannot be loaded from the hub: .*soft.*not found"),
+        ({"subset": "main", "split": "train[1]"}, "no slice of rows"),
+    ],
+)
+def test_hub_errors_name_what_is_there(published: str, options: dict[str, str], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        load(Source(path=published, **options))
+
+
+def test_the_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(SourceError, match=r"no-one/nothing .* cannot be loaded from the hub: .*name a local file"):
+        load(Source(path="no-one/nothing"))
 
 
 def real_problems(name: str) -> Loaded:

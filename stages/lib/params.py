@@ -52,10 +52,20 @@ class Prompt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """Where a row keeps what; several names for the problem, separated by "|", are tried in order. The answer is a
+    field, or `field:box` (the last box in its text), or `field:####` (what follows the last ####)."""
+
+    problem: str = "problem|question"
+    answer: str = "answer"
+    solution: str | None = "solution"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Problems:
     source: str
     files: str
-    mapping: str | None
+    mapping: str | Mapping | None
     split: str
     revision: str | None
     subset: str | None
@@ -64,12 +74,16 @@ class Problems:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """One entry of `benchmarks.sources`; all but the path may be left out."""
+class Source:
+    """Where problems come from; an entry of `benchmarks.sources`, of which all but the path may be left out.
+
+    name: what the problems' ids begin with, by default the file's or data set's name; split: with a slice of rows if
+    wanted, "train[:1000]"; revision, subset: of a data set on the hub.
+    """
 
     path: str
     name: str | None = None
-    mapping: str | None = None
+    mapping: str | Mapping | None = None
     split: str = "test"
     revision: str | None = None
     subset: str | None = None
@@ -84,7 +98,7 @@ class Overlap:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmarks:
-    sources: list[Benchmark]
+    sources: list[Source]
     files: str
     n: int = at_least(1)
     seed: int
@@ -285,7 +299,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
             raise ParamsError(f"{name} must be {_choice(get_args(hint))}, not {value!r}")
         return value
     if origin in (Union, types.UnionType):
-        return None if value is None else _convert(next(a for a in get_args(hint) if a is not type(None)), value, name)
+        options = [option for option in get_args(hint) if option is not type(None)]
+        fitting = [option for option in options if is_dataclass(option) == isinstance(value, dict)]
+        return None if value is None else _convert((fitting or options)[0], value, name)
     if origin is list:
         if not isinstance(value, list) or not value:
             raise ParamsError(f"{name} must be a list of at least one value, not {value!r}")

@@ -8,6 +8,8 @@
         {"id": "train-17", "index": 0, "correct": true, "extracted": "9", "reason": "equal"}
     Merged         data/merged.jsonl                                one row per problem
         {"id": "train-17", "source": "self", "index": 2, "samples": 4, "samples_correct": 3, ...}
+    FailedDemonstration    data/failed_demonstrations.jsonl         one row per demonstration that fails verification
+        {"id": "train-17", "answer": "9", "extracted": "8", "reason": "different"}
     TrainingRow    data/train/*.jsonl                               one row per problem
         {"id": "train-17", "source": "self", "index": 2, "problem": "...", "answer": "9", "response": "...", ...}
     Evaluation     data/evaluations/*.jsonl                         one row per response of a policy to a benchmark
@@ -18,6 +20,7 @@ when complete (`write`), never half-written.
 """
 
 import json
+import math
 import os
 import shutil
 import types
@@ -66,6 +69,16 @@ class Judgement:
     id: str
     index: int
     correct: bool
+    extracted: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedDemonstration:
+    """An expert's solution whose final answer is not the reference; reason as in its Judgement."""
+
+    id: str
+    answer: str
     extracted: str | None
     reason: str
 
@@ -146,11 +159,24 @@ def read_problems(path: str | Path, need_solution: bool = False) -> list[Problem
 
 
 def check_problem(row: Problem, where: str, need_solution: bool) -> None:
-    """Raise RecordError where a field that must hold text is empty."""
-    names = ("id", "problem", "answer", *(("solution",) if need_solution else ()))
-    for name in names:
-        if not (getattr(row, name) or "").strip():
+    """Raise RecordError where a field that must hold text is empty, or holds what no text should."""
+    for name in ("id", "problem", "answer", "solution"):
+        text = getattr(row, name) or ""
+        if not text.strip() and (name != "solution" or need_solution):
             raise RecordError(f"{where}: field {name!r} is empty or missing; give it text or drop the row")
+        if why := flaw(text):
+            raise RecordError(f"{where}: field {name!r} {why}; take it out or drop the row")
+
+
+def flaw(text: str) -> str | None:
+    """What makes a text unfit for a tokenizer or a file: NUL, or half of a surrogate pair (JSON's "\\ud800")."""
+    if "\0" in text:
+        return "holds a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which is no character"
+    return None
 
 
 def write(path: str | Path, rows: Iterable[Any]) -> int:
@@ -204,12 +230,25 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 def parse(cls: type[Row], line: str, where: str) -> Row:
     """One JSON line as a `cls` row, types checked; `where` opens the error's message."""
     try:
-        raw = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+        raw = strict_json(line)
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: not JSON ({error}); each line must be one JSON object") from None
     if not isinstance(raw, dict):
         raise RecordError(f"{where}: not a JSON object but {type(raw).__name__}")
     return from_dict(cls, raw, where)
+
+
+def strict_json(text: str) -> Any:
+    """JSON as the standard has it: without NaN and Infinity, which Python's reader lets pass.
+
+    Raises:
+        ValueError: not JSON, or a whole number of thousands of digits. RecursionError: too deeply nested.
+    """
+    return json.loads(text, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def from_dict(cls: type[Row], raw: dict[str, Any], where: str) -> Row:
@@ -238,7 +277,7 @@ def _fits(hint: Any, value: Any) -> bool:
         inner = get_args(hint)[0]
         return isinstance(value, list) and all(_fits(inner, item) for item in value)
     if hint is float:
-        return type(value) in (int, float)
+        return type(value) is int or type(value) is float and math.isfinite(value)  # 1e999 reads as infinity
     return type(value) is hint
 
 
@@ -252,3 +291,5 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     raise RecordError(f"{path}, line {number}: not UTF-8 ({error.reason})") from None
     except FileNotFoundError:
         raise RecordError(f"{path}: no such file; `dvc repro` makes it") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror or error})") from None

@@ -4,8 +4,12 @@ r"""Problems from anywhere in one schema: a Hugging Face data set, or JSONL, JSO
     load(Source(path="benchmarks/math_oai.jsonl")).problems                    ->  mapping "math-500", known by its name
     load(Source(path="mine/*.parquet", mapping=Mapping(problem="text", answer="solution:box", solution="solution")))
 
-A mapping says which fields hold what. Its answer is a field, or `field:box` (the last box in that field's text), or
-`field:####` (what follows the last `####`). Rows without a problem or an answer are left out and listed, not hidden.
+A path is a file, a folder, a pattern with `*`, or else the id of a data set on the Hugging Face hub. A slice of rows
+behind the split's name works for all of them ("train[:1000]", "[1000:2000]"). Of a folder whose files are named by
+split (test.jsonl, train-00000-of-00002.parquet, test/0.json) those of the split are read, of any other folder all.
+
+A mapping says which fields hold what. Rows without a problem, an answer or (where it is needed) a solution are left
+out and listed, not hidden; a file that cannot be read as what it is named is a SourceError.
 
 What the named mappings know beyond field names: an answer whose solution puts a percent sign behind the box is a
 percentage (MATH-500, Minerva); OlympiadBench's lists, units and contexts; whole numbers stored as floats (AMC23);
@@ -13,44 +17,26 @@ GSM8K's calculator marks (`<<3*2=6>>`), which are dropped, and its `#### 18`, wh
 """
 
 import difflib
-import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from stages.lib.answer_extraction import percent_behind_box, reference_text
 from stages.lib.errors import StageError
-from stages.lib.records import Problem
+from stages.lib.params import Mapping, Source
+from stages.lib.records import Problem, flaw, strict_json
 
 
 class SourceError(StageError):
     """A source cannot be read; the message names it and the remedy."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mapping:
-    """Where a row keeps what; several names for the problem, separated by "|", are tried in order."""
-
-    problem: str = "problem|question"
-    answer: str = "answer"
-    solution: str | None = "solution"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """path: a file, a folder, a pattern with `*`, or else the id of a data set on the Hugging Face hub; split, revision
-    and subset (configuration) belong to the hub; rows: a slice such as "[:1000]" (of a hub's split too); name: what
-    the problems' ids begin with, by default the file's or data set's name."""
-
-    path: str
-    mapping: Mapping | str | None = None
-    split: str = "train"
-    revision: str | None = None
-    subset: str | None = None
-    rows: str | None = None
-    name: str | None = None
+class Unfit(Exception):
+    """A row that gives no problem; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +47,33 @@ class Loaded:
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
-def load(source: Source) -> Loaded:
-    """All problems of a source, with ids `name-0`, `name-1`, ... by the place of their rows.
+def load(source: Source, n: int | None = None, need_solution: bool = False) -> Loaded:
+    """The first `n` usable problems of a source, with ids `name-0`, `name-1`, ... by the place of their rows.
 
     Raises:
         SourceError: no such file or data set, not in a readable format, or fields that the mapping names are absent.
     """
     mapping, mend = _mapping(source)
     loaded = Loaded([])
-    for place, row in _sliced(_rows(source), source.rows):
+    for place, row in _rows(source):
         key = f"{source.name or stem(source.path)}-{place}"
-        problem, why = _problem(key, row, mapping, mend, source.path)
-        if problem is None:
-            loaded.left_out.append((key, why))
-        else:
-            loaded.problems.append(problem)
+        try:
+            loaded.problems.append(_problem(key, row, mapping, mend, source.path, need_solution))
+        except Unfit as why:
+            loaded.left_out.append((key, str(why)))
+        if len(loaded.problems) == n:
+            break
     if not loaded.problems:
-        raise SourceError(f"{source.path}: no usable problem ({len(loaded.left_out)} rows left out)")
+        raise SourceError(_nothing(source, loaded))
     return loaded
+
+
+def _nothing(source: Source, loaded: Loaded) -> str:
+    """Why nothing came of it: the first reason stands for all, and the mapping may be the wrong one."""
+    reason = f"{len(loaded.left_out)} rows left out, the first for: {loaded.left_out[0][1]}" if loaded.left_out else ""
+    guessed = known(source.path) if source.mapping is None else None
+    hint = f"; read as {guessed} for its name, `mapping: plain` reads other rows" if guessed else ""
+    return f"{source.path} (split {source.split}): no usable problem; {reason or 'it has no rows'}{hint}"
 
 
 # Named mappings ------------------------------------------------------------------------------------------------------
@@ -160,21 +155,23 @@ def known(path: str) -> str | None:
 # One row -------------------------------------------------------------------------------------------------------------
 
 
-def _problem(key: str, row: Row, mapping: Mapping, mend: Mend, where: str) -> tuple[Problem | None, str]:
+def _problem(key: str, row: Row, mapping: Mapping, mend: Mend, where: str, need_solution: bool) -> Problem:
     name = next((n for n in mapping.problem.split("|") if n in row), None)
     missing = mapping.problem if name is None else _missing(row, mapping)
     if missing:
-        raise SourceError(f"{where}: {key} has no field {missing!r}; it has {', '.join(row)}")
+        raise SourceError(f"{where}: {key} has no field {missing!r}; it has {', '.join(row)} (see `mapping` in params)")
     text = _text(row[name])
     if row.get("context"):
         text = f"{_text(row['context'])}\n{text}"
     solution = _text(row[mapping.solution]) if mapping.solution else None
     answer, solution = mend(row, _answer(row, mapping.answer), solution)
-    if not (text or "").strip():
-        return None, "no problem text"
-    if not (answer or "").strip():
-        return None, "no answer"
-    return Problem(id=key, problem=text, answer=answer, solution=solution or None), ""
+    parts = {"problem": text, "answer": answer, "solution": solution}
+    for part, value in parts.items():
+        if not (value or "").strip() and (part != "solution" or need_solution):
+            raise Unfit(f"no {part}")
+        if value and (why := flaw(value)):
+            raise Unfit(f"{part} {why}")
+    return Problem(id=key, problem=text, answer=answer, solution=solution or None)
 
 
 def _missing(row: Row, mapping: Mapping) -> str | None:
@@ -184,25 +181,30 @@ def _missing(row: Row, mapping: Mapping) -> str | None:
 
 def _answer(row: Row, spec: str) -> str | None:
     name, _, how = spec.partition(":")
-    text = _text(row[name])
+    if how not in ("", "box", "####"):
+        raise SourceError(f"mapping.answer {spec!r}: behind the colon stands box or ####")
+    value = row[name]
+    text = ", ".join(filter(None, map(_text, value))) if isinstance(value, list | tuple) else _text(value)
     if text is None or not how:
         return text
     if how == "####":
         return text.rpartition("####")[2].strip() if "####" in text else None
-    if how != "box":
-        raise SourceError(f"answer {spec!r}: after the colon stands box or ####")
     return reference_text(text) if re.search(r"\\(?:boxed|fbox|framebox)", text) else None
 
 
 def _text(value: Any) -> str | None:
-    """A field as text: whole floats without their .0, the first of several texts."""
-    if value is None or isinstance(value, str):
-        return value
+    """A field as text: whole floats without their .0, the first of several texts; nan and infinity are no value.
+
+    Raises:
+        Unfit: it is no text, number or truth value.
+    """
     if isinstance(value, list | tuple):
         return _text(value[0]) if value else None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    if value is None or isinstance(value, float) and not math.isfinite(value):
+        return None
+    if not isinstance(value, str | int | float):
+        raise Unfit(f"a field is {type(value).__name__}, not text")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 # Rows of files and data sets -----------------------------------------------------------------------------------------
@@ -214,21 +216,38 @@ def stem(path: str) -> str:
     return re.sub(r"\.(?:jsonl|json|parquet)$", "", name).strip("*") or path.rstrip("/*").rpartition("/")[2]
 
 
-def _rows(source: Source) -> Iterator[Row]:
-    files = _files(source.path)
+def sliced(split: str) -> tuple[str, int, int | None]:
+    """A split as its name, and the first and behind-the-last row: "train[:1000]" as ("train", 0, 1000).
+
+    Raises:
+        SourceError: what stands in brackets is no slice of row numbers.
+    """
+    name, bracket, rest = split.partition("[")
+    match = re.fullmatch(r"(\d*):(\d*)\]", rest) if bracket else re.fullmatch("()()", "")
+    if not match:
+        raise SourceError(f"split {split!r}: no slice of rows such as train[:1000] or train[1000:2000]")
+    return name, int(match[1] or 0), int(match[2]) if match[2] else None
+
+
+def _rows(source: Source) -> Iterator[tuple[int, Row]]:
+    """Rows with their places in the whole split."""
+    name, low, high = sliced(source.split)
+    files = _files(source.path, name)
     if files is None:
-        yield from _from_hub(source)
-    for file in files or ():
-        yield from _READERS[file.suffix](file)
+        yield from _from_hub(source, name, low, high)
+        return
+    rows = enumerate(row for file in files for row in _read(file))
+    yield from islice(rows, low, high)
 
 
-def _files(path: str) -> list[Path] | None:
+def _files(path: str, split: str) -> list[Path] | None:
     """The files of a local source, in order; None if it names a data set on the hub."""
     root = Path(path)
     if root.is_file() and root.suffix in _READERS:
         return [root]
     if root.is_dir():
-        found = [file for file in sorted(root.rglob("*")) if file.suffix in _READERS]
+        found = [file for file in sorted(root.rglob("*")) if file.suffix in _READERS and file.is_file()]
+        found = [file for file in found if _of_split(file.relative_to(root), split)] or found
     elif "*" in path or "?" in path:
         fixed = Path(path).anchor or "."
         found = [file for file in sorted(Path(fixed).glob(path.removeprefix(fixed))) if file.suffix in _READERS]
@@ -241,28 +260,32 @@ def _files(path: str) -> list[Path] | None:
     return found
 
 
-def _from_hub(source: Source) -> Iterator[Row]:
+def _of_split(file: Path, split: str) -> bool:
+    """Whether a path names the split as a word of its own, as the hub's data sets do."""
+    return split != "" and bool(re.search(rf"(?<![A-Za-z]){re.escape(split)}(?![A-Za-z])", str(file)))
+
+
+def _from_hub(source: Source, split: str, low: int, high: int | None) -> Iterator[tuple[int, Row]]:
+    """Rows of a data set on the hub; code that comes with a data set is never run (`datasets` has given that up)."""
     import datasets
 
     try:
-        yield from datasets.load_dataset(
-            source.path, source.subset, split=source.split, revision=source.revision, trust_remote_code=False
-        )
+        found = datasets.load_dataset(source.path, source.subset, split=split, revision=source.revision)
+        for place in range(len(found))[low:high]:
+            yield place, found[place]
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise SourceError(f"{source.path} (split {source.split}): cannot be loaded from the hub: {reason}") from None
+        raise SourceError(
+            f"{source.path} (split {split}): cannot be loaded from the hub: {reason}; if it cannot be reached from "
+            "here, name a local file or folder"
+        ) from None
 
 
-def _sliced(rows: Iterator[Row], text: str | None) -> Iterator[tuple[int, Row]]:
-    match = re.fullmatch(r"\[(\d*):(\d*)\]", text or "[:]")
-    if not match:
-        raise SourceError(f"rows {text!r} is no slice such as [:1000] or [1000:2000]")
-    low, high = int(match[1] or 0), int(match[2]) if match[2] else None
-    for place, row in enumerate(rows):
-        if high is not None and place >= high:
-            return
-        if place >= low:
-            yield place, row
+def _read(file: Path) -> Iterator[Row]:
+    try:
+        yield from _READERS[file.suffix](file)
+    except OSError as error:
+        raise SourceError(f"{file}: cannot be read ({error.strerror or error})") from None
 
 
 def _jsonl(file: Path) -> Iterator[Row]:
@@ -288,14 +311,14 @@ def _parquet(file: Path) -> Iterator[Row]:
     try:
         for batch in parquet.ParquetFile(file).iter_batches(1_000):
             yield from batch.to_pylist()
-    except ArrowException as error:
+    except (ArrowException, UnicodeDecodeError) as error:
         raise SourceError(f"{file}: not readable as parquet ({error})") from None
 
 
 def _json(data: bytes, where: str) -> Any:
     try:
-        return json.loads(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        return strict_json(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{where}: not JSON in UTF-8 ({error})") from None
 
 
