@@ -76,6 +76,14 @@ def test_log_probabilities_are_finite_numbers(value: str) -> None:
         parse(Rollout, line, "x")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_number_that_is_none_is_not_written(tmp_path: Path, value: float) -> None:
+    row = Rollout(id="a", index=0, response="", finish="stop", token_ids=[1], logprobs=[value])
+    with pytest.raises(RecordError, match="Rollout 'a': holds NaN or infinity"):
+        write(tmp_path / "rows.jsonl", [row])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_whole_number_passes_for_a_log_probability() -> None:
     line = f'{{"id": "a", "index": 0, "response": "", "finish": "stop", "token_ids": [], "logprobs": [-{"9" * 400}]}}'
     assert parse(Rollout, line, "x").logprobs == [-int("9" * 400)]

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from synthetic import experiment
 
 from stages import plot_variance, tabulate
 from stages.lib import comparison, findings, gap, tables, text, views, weights
-from stages.lib.arms import majority, pass_at, read_answers
+from stages.lib.arms import Answers, _classes, majority, pass_at, read_answers
 from stages.lib.params import load
-from stages.lib.records import RecordError
+from stages.lib.records import Evaluation, RecordError
 from stages.lib.statistics import Draws
 
 CLIP = (0.5, 2.0)
@@ -177,6 +178,89 @@ def test_pass_at_k_is_the_mean_over_all_subsets(n: int, k: int) -> None:
 def test_majority_by_hand() -> None:
     classes = np.array([[0, 0, 1, 2], [1, 1, 0, 2], [0, 1, 0, 1], [-1, -1, -1, 0], [-1, -1, -1, -1], [0, 1, 2, -1]])
     assert majority(classes).tolist() == pytest.approx([1, 0, 0.5, 1, 0, 1 / 3]), "no answer has no vote"
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_majority_is_the_mean_over_fair_tie_breaks(n: int) -> None:
+    for votes in itertools.product((0, 1, 2, -1), repeat=n):
+        cast = [vote for vote in votes if vote >= 0]
+        winners = [vote for vote in set(cast) if cast.count(vote) == max(map(cast.count, cast))]
+        exact = np.mean([winner == 0 for winner in winners]) if winners else 0.0
+        assert majority(np.array(votes)) == pytest.approx(exact)
+
+
+def answered(*extracted: str | None) -> list[Evaluation]:
+    return [
+        Evaluation(
+            benchmark="b",
+            id="p",
+            index=i,
+            correct=text == "right",
+            extracted=text,
+            reason="",
+            finish="stop",
+            tokens=1,
+            response="",
+        )
+        for i, text in enumerate(extracted)
+    ]
+
+
+def test_wrong_answers_of_one_value_vote_together() -> None:
+    halves = answered("1/2", "right", "0.5", r"\frac12", None, r"$\dfrac{1}{2}$", "50\\%")
+    assert _classes(halves) == [1, 0, 1, 1, -1, 1, 1]
+    others = answered("x + 1", "x+1", r"\sqrt 2", "1/0", "9" * 100_000, "2^{10^9}", "((((", "no idea")
+    assert _classes(others) == [1, 1, 2, 3, 4, 5, 6, 7]
+
+
+def rows_of(correct: np.ndarray, answers: bool = True) -> Answers:
+    shape = correct.shape
+    return Answers(
+        ids=[str(i) for i in range(shape[1])],
+        correct=correct,
+        classes=np.where(correct, 0, 1 if answers else -1),
+        tokens=np.full(shape, 7),
+        cut_off=np.zeros(shape, bool),
+    )
+
+
+def evaluated(**benchmarks: Answers) -> pd.DataFrame:
+    frame = tables.evaluation({"base": benchmarks}, Draws(2000, 0.95, 0))
+    return frame.set_index(["benchmark", "measure"])[["value", "low", "high"]]
+
+
+def test_measures_of_one_response_and_one_seed() -> None:
+    correct = np.random.default_rng(0).random((1, 60, 1)) < 0.4
+    frame = evaluated(b=rows_of(correct))
+    assert list(frame.loc["b"].index) == ["avg@1", "maj@1", "tokens", "cut off", "no answer"]
+    assert frame.loc[("b", "avg@1")].tolist() == frame.loc[("b", "maj@1")].tolist()
+    value, low, high = frame.loc[("b", "avg@1")]
+    wilson = stats.binomtest(int(correct.sum()), 60).proportion_ci(method="wilson")
+    assert value == pytest.approx(100 * correct.mean())
+    assert (low, high) == pytest.approx((100 * wilson.low, 100 * wilson.high), abs=3)
+
+
+def test_an_arm_that_answers_nothing_has_intervals_all_the_same() -> None:
+    frame = evaluated(b=rows_of(np.zeros((3, 30, 4), bool), answers=False))
+    exact = stats.binomtest(0, 30).proportion_ci(method="exact").high
+    for measure in ("avg@4", "pass@2", "pass@4", "maj@4", "cut off"):
+        assert frame.loc[("b", measure)].tolist() == pytest.approx([0, 0, 100 * exact])
+    assert frame.loc[("b", "no answer")].tolist() == pytest.approx([100, 100 - 100 * exact, 100])
+    assert frame.loc[("b", "tokens")].tolist() == [7, 7, 7]
+
+
+def test_benchmarks_of_any_size_weigh_the_same_on_average() -> None:
+    rng = np.random.default_rng(0)
+    small, large = rng.random((2, 30, 4)) < 0.2, rng.random((2, 500, 4)) < 0.8
+    frame = evaluated(small=rows_of(small), large=rows_of(large))
+    assert frame.loc[("average", "avg@4"), "value"] == pytest.approx(50 * (small.mean() + large.mean()))
+    width = frame["high"] - frame["low"]
+    assert width["small", "avg@4"] > width["average", "avg@4"] > width["large", "avg@4"]
+
+
+def test_one_problem_bears_no_interval() -> None:
+    frame = evaluated(b=rows_of(np.ones((3, 1, 4), bool)))
+    assert frame.loc[("b", "avg@4"), "value"] == 100 and frame[["low", "high"]].isna().all(axis=None)
 
 
 def test_contrasts_are_the_factorial_ones(folder: Path) -> None:

@@ -8,12 +8,18 @@ Only the cells of `params.grid` are read; files of other cells that lie about ar
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from math import comb
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.lib.answer_exact import Irrational, Undefined, exact
+from stages.lib.answer_limits import Guarded, Unparsed
+from stages.lib.answer_parser import parse
+from stages.lib.answer_text import readings, squeeze, tidy
 from stages.lib.params import Params, root
 from stages.lib.records import Evaluation, RecordError, read
 
@@ -122,8 +128,8 @@ def _answers(rows: list[list[list[Evaluation]]]) -> Answers:
 
 
 def _classes(rows: list[Evaluation]) -> list[int]:
-    """Equal answers share a number: all right ones are 0, an absent one is -1."""
-    numbers: dict[str, int] = {}
+    """Equal answers share a number: all right ones are 0, an absent one is -1. Wrong ones are equal as `vote` says."""
+    numbers: dict[Fraction | str, int] = {}
     result = []
     for row in rows:
         if row.correct:
@@ -131,8 +137,25 @@ def _classes(rows: list[Evaluation]) -> list[int]:
         elif row.extracted is None:
             result.append(-1)
         else:
-            result.append(numbers.setdefault(row.extracted, len(numbers) + 1))
+            result.append(numbers.setdefault(vote(row.extracted), len(numbers) + 1))
     return result
+
+
+@lru_cache(maxsize=65_536)
+def vote(answer: str) -> Fraction | str:
+    r"""What an answer votes for: its value if it is rational (1/2, 0.5 and \frac12 vote alike), else its spelling.
+
+    The verifier's equality would unite a few more (sums of roots, sets in another order), but it compares two answers
+    at a time, and is not transitive where it rounds.
+    """
+    try:
+        text = tidy(answer)
+    except Guarded:
+        return answer
+    try:
+        return exact(parse(readings(text)[0]))
+    except (Guarded, Unparsed, Irrational, Undefined, RecursionError, OverflowError):
+        return squeeze(text)
 
 
 def pass_at(correct: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
@@ -144,8 +167,8 @@ def pass_at(correct: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
 
 
 def majority(classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """maj@n: whether the most frequent answer is right; a tie counts by the share of tied answers that are. [..., n]
-    -> [...]"""
+    """maj@n: whether the most frequent answer is right; a tie counts by the share of tied answers that are, as a
+    fair coin would decide it. No answer is no vote. [..., n] -> [...]"""
     flat = classes.reshape(-1, classes.shape[-1])
     counts = np.stack([(flat == number).sum(-1) for number in range(flat.shape[-1] + 1)], axis=-1)
     top = counts.max(-1, keepdims=True)

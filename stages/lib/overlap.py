@@ -1,7 +1,7 @@
 r"""Training problems that nearly are benchmark problems, and problems that a training set holds twice.
 
-    near_duplicates(problems, held_out, words=8, share=0.5)   ->  [NearDuplicate("x-17", "math-500-3", 0.93, False), ...]
-    repeated(problems)                                        ->  {"numina-40": "numina-12"}     id -> the first's id
+    near_duplicates(problems, held_out, words=8, share=0.5)  ->  [NearDuplicate("x-17", "math-500-3", 0.93, False), ...]
+    repeated(problems)                                       ->  {"numina-40": "numina-12"}     id -> the first's id
 
 A text is compared as words (`tokens`): without case, punctuation, dollar signs, LaTeX spacing and LaTeX styles; words,
 numbers, LaTeX commands and operators stay. Two problems are near-duplicates if their words are equal, or if runs of at

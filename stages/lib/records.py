@@ -190,8 +190,18 @@ def write(path: str | Path, rows: Iterable[Any]) -> int:
 
 
 def dumps(row: Any) -> str:
-    """One row as one line of JSON, keys in the dataclass's order."""
-    return json.dumps(asdict(row), ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+    """One row as one line of JSON, keys in the dataclass's order.
+
+    Raises:
+        RecordError: a number of it is NaN or infinity.
+    """
+    try:
+        return json.dumps(asdict(row), ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+    except ValueError:
+        where = f"{type(row).__name__} {getattr(row, 'id', '')!r}"
+        raise RecordError(
+            f"{where}: holds NaN or infinity; a model that gives such log-probabilities is broken"
+        ) from None
 
 
 class replacing:

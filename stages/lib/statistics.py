@@ -71,10 +71,13 @@ def _draw(rng: np.random.Generator, n: int, resamples: int) -> Array:
     return rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
 
 
-def crossed(tables: Sequence[Array], draws: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> list[Estimate]:
+Bounds = tuple[float | Array, float | Array]  # the least and the largest value possible, for all M or [M] each
+
+
+def crossed(tables: Sequence[Array], draws: Draws, bounds: Bounds = (-np.inf, np.inf)) -> list[Estimate]:
     """Mean over seeds and problems, averaged over benchmarks, with bootstrap intervals over problems and seeds.
 
-    tables: one [M, S, P_b] a benchmark. Problems are resampled within each benchmark, every seed meeting the same ones.
+    tables: one [M, S, P_b] a benchmark. A benchmark of one problem says nothing of others: no interval. Problems are resampled within each benchmark, every seed meeting the same ones.
     Seeds are drawn from a normal with their unbiased variance component: three of them have no shape to resample, and
     resampling them understates their variance by a third, while what is left between seed and problem is counted up to
     three times (the pigeonhole bootstrap, Owen 2007, arXiv 0712.1111). The deviations are widened from normal to
@@ -88,14 +91,28 @@ def crossed(tables: Sequence[Array], draws: Draws, bounds: tuple[float, float] =
     from scipy import stats
 
     values = np.mean([table.mean(axis=(1, 2)) for table in tables], axis=0)
+    if min(table.shape[2] for table in tables) < 2:
+        return [Estimate(float(value), float("nan"), float("nan")) for value in values]
     problem, seed, freedom = two_way(tables)
     deviations = _resampled(tables, draws) + draws.normal() * np.sqrt(seed)
     widen = stats.t.ppf(draws.tails[1], freedom) / stats.norm.ppf(draws.tails[1])
     low, high = np.clip(values + widen * np.quantile(deviations, draws.tails, axis=0), *bounds)
+    if len(tables) == 1:
+        low, high = _unvaried(tables[0], draws, bounds, low, high)
     errors = np.sqrt(problem + seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(errors > 1e-12, 2 * stats.t.sf(np.abs(values) / errors, freedom), values == 0)
     return [Estimate(*map(float, row)) for row in zip(values, low, high, errors, p, strict=True)]
+
+
+def _unvaried(table: Array, draws: Draws, bounds: Bounds, low: Array, high: Array) -> tuple[Array, Array]:
+    """The interval where all of P problems lie at the same bound, and resampling has nothing to vary: the exact one of
+    0 (or P) successes in P trials (Clopper and Pearson 1934), so that 0 of 30 solved reads [0, 11.6] %."""
+    least, most = (np.broadcast_to(bound, len(table)) for bound in bounds)
+    reach = (most - least) * (1 - draws.tails[0] ** (1 / table.shape[2]))
+    none, full = ((table == bound[:, None, None]).all((1, 2)) for bound in (least, most))
+    with np.errstate(invalid="ignore"):  # without bounds, where neither is
+        return np.where(full, most - reach, low), np.where(none, least + reach, high)
 
 
 def _resampled(tables: Sequence[Array], draws: Draws) -> Array:

@@ -12,7 +12,7 @@ import pandas as pd
 from stages.lib.arms import BASE, NAMES, Answers, Arm, arms, majority, pass_at
 from stages.lib.params import Params
 from stages.lib.records import Evaluation, Judgement, Merged, RecordError, read
-from stages.lib.statistics import Draws, Estimate, crossed, holm, paired
+from stages.lib.statistics import Draws, crossed, holm, paired
 
 AVERAGE = "average"
 SOURCES = ("self", "resolved", "expert")
@@ -113,20 +113,21 @@ def effects(answers: AllAnswers, params: Params, draws: Draws) -> pd.DataFrame:
 
 
 def evaluation(answers: AllAnswers, draws: Draws) -> pd.DataFrame:
-    """Tidy: arm, benchmark, measure, value, low, high; shares and accuracies in per cent."""
+    """Tidy: arm, benchmark, measure, value, low, high; shares and accuracies in per cent. The average gives every
+    benchmark the same weight, however many problems it has."""
     rows = []
     for arm, benchmarks in answers.items():
         for scope, names in scopes(answers).items():
             columns = [measures(benchmarks[name]) for name in names]
             tables = [np.stack(list(column.values())) for column in columns]
-            estimates = crossed(tables, draws)
-            for measure, item in zip(columns[0], estimates, strict=True):
-                rows.append([arm, scope, measure, *_bounded(item, measure)])
+            most = np.array([np.inf if measure == "tokens" else 100.0 for measure in columns[0]])
+            for measure, e in zip(columns[0], crossed(tables, draws, (0.0, most)), strict=True):
+                rows.append([arm, scope, measure, e.value, e.low, e.high])
     return pd.DataFrame(rows, columns=["arm", "benchmark", "measure", "value", "low", "high"])
 
 
 def measures(answers: Answers) -> dict[str, np.ndarray]:
-    """Each measure's table [S, P]."""
+    """Each measure's table [S, P]. avg@n is pass@1 too; with one response there is no other k."""
     n = answers.correct.shape[-1]
     ks = [k for k in (2**i for i in range(1, 20)) if k < n] + [n] * (n > 1)
     return {
@@ -137,11 +138,6 @@ def measures(answers: Answers) -> dict[str, np.ndarray]:
         "cut off": 100.0 * answers.cut_off.mean(-1),
         "no answer": 100.0 * (answers.classes == -1).mean(-1),
     }
-
-
-def _bounded(item: Estimate, measure: str) -> tuple[float, float, float]:
-    high = np.inf if measure == "tokens" else 100.0
-    return item.value, max(0.0, item.low), min(high, item.high)
 
 
 def composition(merged: dict[str, Merged], pairs: pd.DataFrame) -> pd.DataFrame:
