@@ -19,9 +19,10 @@ from itertools import chain
 
 from stages.lib import sources, testbed
 from stages.lib.cli import run
-from stages.lib.overlap import NearDuplicate, near_duplicates, repeated
-from stages.lib.params import Benchmarks, Problems, Source, load, root
+from stages.lib.overlap import near_duplicates, repeated
+from stages.lib.params import Benchmarks, Overlap, Problems, Source, load, root
 from stages.lib.records import Problem, RecordError, read_problems, replacing, replacing_folder, write
+from stages.lib.source_rows import sliced, stem
 
 
 def main() -> None:
@@ -29,37 +30,40 @@ def main() -> None:
     left_out: list[str] = []
     problems = training_problems(params.problems, left_out)
     benchmarks = benchmark_problems(params.benchmarks, left_out)
-    copies = repeated(problems)
-    overlap, held_out = params.benchmarks.overlap, list(chain(*benchmarks.values()))
-    twins = near_duplicates(problems, held_out, overlap.words, overlap.share)
-    dropped = {twin.id for twin in twins if overlap.action == "drop" or twin.equal}
-    problems = [row for row in problems if row.id not in dropped and row.id not in copies]
-    if not problems:
+    copies, twins = repeated(problems), resembling(problems, benchmarks, params.benchmarks.overlap)
+    gone = copies.keys() | {twin["id"] for twin in twins if twin["dropped"]}
+    kept = [row for row in problems if row.id not in gone]
+    if not kept:
         raise RecordError("problems.source: every training problem is a benchmark problem too; use other problems")
-    data = root() / "data"
-    write(data / "problems.jsonl", problems)
-    with replacing_folder(data / "benchmarks") as folder:
+    write(root() / "data" / "problems.jsonl", kept)
+    with replacing_folder(root() / "data" / "benchmarks") as folder:
         for name, rows in benchmarks.items():
             write(folder / f"{name}.jsonl", rows)
+    write_counts(len(kept), {name: len(rows) for name, rows in benchmarks.items()}, left_out, copies, twins)
+
+
+def resembling(problems: list[Problem], benchmarks: dict[str, list[Problem]], overlap: Overlap) -> list[dict]:
+    """The training problems that equal or nearly equal a benchmark's, and whether they are dropped."""
+    found = near_duplicates(problems, list(chain(*benchmarks.values())), overlap.words, overlap.share)
+    return [{**asdict(twin), "dropped": twin.equal or overlap.action == "drop"} for twin in found]
+
+
+def write_counts(size: int, sizes: dict[str, int], left_out: list[str], copies: dict, twins: list[dict]) -> None:
+    """List what was left out and why, and say how much."""
     counts = {
-        "problems": len(problems),
-        "benchmarks": {name: len(rows) for name, rows in benchmarks.items()},
+        "problems": size,
+        "benchmarks": sizes,
         "left_out": left_out,
         "repeated": [{"id": id_, "first": first} for id_, first in copies.items()],
-        "near_duplicates": [{**asdict(twin), "dropped": twin.id in dropped} for twin in twins],
+        "near_duplicates": twins,
     }
-    with replacing(data / "counts" / "prepare.json") as file:
+    with replacing(root() / "data" / "counts" / "prepare.json") as file:
         json.dump(counts, file, indent=2)
-    print(closing(counts, twins, dropped))
-
-
-def closing(counts: dict, twins: list[NearDuplicate], dropped: set[str]) -> str:
-    """What was prepared and what was not, in one line."""
-    sizes = ", ".join(f"{name} {size}" for name, size in counts["benchmarks"].items())
-    near = f"{len(twins)} nearly a benchmark's" + (f" ({len(dropped)} dropped)" if twins else "")
-    return (
-        f"prepare: {counts['problems']} training problems; {len(counts['left_out'])} rows left out, "
-        f"{len(counts['repeated'])} repeated, {near}; benchmarks {sizes}"
+    near = f"{len(twins)} nearly a benchmark's ({sum(twin['dropped'] for twin in twins)} dropped)"
+    words = ", ".join(f"{name} {number}" for name, number in sizes.items())
+    print(
+        f"prepare: {size} training problems; {len(left_out)} rows left out, {len(copies)} repeated, {near}; "
+        f"benchmarks {words}"
     )
 
 
@@ -84,7 +88,7 @@ def benchmark_problems(source: Benchmarks, left_out: list[str]) -> dict[str, lis
         if place.path == "testbed":
             made = testbed.benchmarks(source.n, source.seed)
         else:
-            made = {place.name or sources.stem(place.path): read(place, source.n, left_out)}
+            made = {place.name or stem(place.path): read(place, source.n, left_out)}
         twice = found.keys() & made.keys()
         if twice:
             raise RecordError(f"benchmarks.sources: two are called {min(twice)!r}; give one another name")
@@ -95,7 +99,7 @@ def benchmark_problems(source: Benchmarks, left_out: list[str]) -> dict[str, lis
 def read(source: Source, n: int, left_out: list[str], need_solution: bool = False) -> list[Problem]:
     """A source's first `n` problems; what it leaves out before is appended to `left_out`, a place and a reason each."""
     if source.path.endswith(".jsonl") and source.mapping is None and sources.known(source.path) is None:
-        _, low, high = sources.sliced(source.split)
+        _, low, high = sliced(source.split)
         rows = read_problems(source.path, need_solution)[low:high][:n]
         if not rows:
             raise RecordError(f"{source.path} (split {source.split}): the slice holds no rows; name rows of the file")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib import sources
+from stages.lib import source_rows
 from stages.lib.answers import verify, verify_all
-from stages.lib.sources import Loaded, Mapping, Source, SourceError, load
+from stages.lib.params import Mapping, Source
+from stages.lib.source_rows import SourceError
+from stages.lib.sources import Loaded, load
 
 
 def benchmarks() -> Path | None:
@@ -232,7 +234,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "  - {split: test, path: b.jsonl}\n- config_name: hard\n  data_files: b.jsonl\n---\n"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sources, "_files", lambda path, split: None)  # the folder is there: read it as the hub's
+    monkeypatch.setattr(source_rows, "_files", lambda path, split: None)  # the folder is there: read it as the hub's
     return "owner/sums"
 
 

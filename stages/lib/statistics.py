@@ -77,12 +77,12 @@ Bounds = tuple[float | Array, float | Array]  # the least and the largest value 
 def crossed(tables: Sequence[Array], draws: Draws, bounds: Bounds = (-np.inf, np.inf)) -> list[Estimate]:
     """Mean over seeds and problems, averaged over benchmarks, with bootstrap intervals over problems and seeds.
 
-    tables: one [M, S, P_b] a benchmark. A benchmark of one problem says nothing of others: no interval. Problems are resampled within each benchmark, every seed meeting the same ones.
-    Seeds are drawn from a normal with their unbiased variance component: three of them have no shape to resample, and
-    resampling them understates their variance by a third, while what is left between seed and problem is counted up to
-    three times (the pigeonhole bootstrap, Owen 2007, arXiv 0712.1111). The deviations are widened from normal to
-    Student's t at the degrees of freedom of `two_way`, as in Hesterberg (2014, arXiv 1411.5279); p is the
-    t test at the same standard error.
+    tables: one [M, S, P_b] a benchmark. A benchmark of one problem says nothing of others: no interval. Problems are
+    resampled within each benchmark, every seed meeting the same ones. Seeds are drawn from a normal with their unbiased
+    variance component: three of them have no shape to resample, and resampling them understates their variance by a
+    third, while what is left between seed and problem is counted up to three times (the pigeonhole bootstrap, Owen
+    2007, arXiv 0712.1111). The deviations are widened from normal to Student's t at the degrees of freedom of
+    `two_way`, as in Hesterberg (2014, arXiv 1411.5279); p is the t test at the same standard error.
 
     Coverage of 95 % intervals in simulations (4000 experiments of 3 seeds, 2 x 100 problems, 4 responses; seeds of
     standard deviation 0, 1, 3 and 8 points): 0.956, 0.964, 0.943, 0.919 for an arm, 0.987, 0.974, 0.946, 0.943 for a
