@@ -110,13 +110,11 @@ def test_short_texts_need_the_same_words() -> None:
 
 def test_set_phrases_do_not_count() -> None:
     phrase = "The answer can be written as m over n, where m and n are relatively prime positive integers. Find m + n."
-    starts = [
-        f"A {word} box holds {word} balls." for word in "red blue green old new big small wide flat round odd".split()
-    ]
+    starts = [f"A {word} box holds {word} balls." for word in "red blue green old new big".split()]
     held_out = [f"{start} {phrase}" for start in starts]
     assert nearest(f"Two trains meet at noon. {phrase}", *held_out) == 0.0
-    assert nearest(f"Two trains meet at noon. {phrase}", *held_out[:10]) > 0.5, (
-        "in ten problems it is no set phrase yet"
+    assert nearest(f"Two trains meet at noon. {phrase}", *held_out[:5]) > 0.5, (
+        "in five problems it is no set phrase yet"
     )
 
 
