@@ -1,4 +1,4 @@
-r"""Guides: what is shown of a solution, and that a shortened one leaves the rest of the prompt whole and within limits."""
+r"""Guides: what is shown of a solution; a shortened one leaves the rest of the prompt whole and within its limits."""
 
 import dataclasses
 import importlib.util
@@ -12,11 +12,12 @@ from ruamel.yaml import YAML
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from stages import score
 from stages.lib import guides, prompts
 from stages.lib.answer_extraction import extract
 from stages.lib.guides import CUT, Guided, GuideError, first_half, shortened
 from stages.lib.params import Params, load
-from stages.lib.records import Problem
+from stages.lib.records import Problem, TrainingRow
 from tests.conftest import CHAT
 
 ROOT = Path(__file__).parent.parent
@@ -195,3 +196,19 @@ def test_presets_of_real_models_have_the_same_words() -> None:
 def test_default_prompt_is_the_one_of_pretraining() -> None:
     recipe = YAML(typ="safe").load((ROOT / "models" / "micro" / "params.yaml").read_text())
     assert recipe["prompt"]["guided"] == PARAMS.prompt.guided
+
+
+def test_scoring_sees_the_shortened_prompt_that_re_solving_saw() -> None:
+    guided, row = make(TOKENIZERS["trained"], None, 20), problem("one two three " * 50)
+    fields = {"id": row.id, "problem": row.problem, "answer": "4", "response": "4", "token_ids": [1], "index": 0}
+    jobs = {
+        source: score.make_job(TrainingRow(source=source, **fields), {row.id: row}, guided)
+        for source in ("resolved", "self")
+    }
+    assert guided(row).shortened and jobs["resolved"].guided == guided(row).ids and jobs["self"].guided is None
+
+
+def test_a_system_text_stands_before_the_guided_prompt_too(params: Params) -> None:
+    prompt = dataclasses.replace(params.prompt, system="Be brief.")
+    with_text, without = (prompts.guided("1", "2", one) for one in (prompt, params.prompt))
+    assert [message["role"] for message in with_text] == ["system", "user"] and with_text[1:] == without
