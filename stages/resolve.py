@@ -8,11 +8,11 @@ and let it solve the problem again in its own way.
 import sys
 
 from stages.lib.cli import run
-from stages.lib.generation import open_engine, requests_for, rollouts
+from stages.lib.generation import Engine, open_engine, requests_for, rollouts
 from stages.lib.guides import GUIDES, Guided
 from stages.lib.journal import Journal, identity
-from stages.lib.params import ParamsError, load, root
-from stages.lib.records import Judgement, read, read_problems
+from stages.lib.params import Params, ParamsError, load, root
+from stages.lib.records import Judgement, Problem, read, read_problems
 
 
 def main() -> None:
@@ -24,17 +24,24 @@ def main() -> None:
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
     engine = open_engine(params.sample.engine, params.policy, params.hardware)
-    guided = Guided(kind, engine.tokenizer, params.prompt, params.resolve, engine.context)
-    made = [guided(row) for row in unsolved]
-    prompts = [(row.id, prompt.ids) for row, prompt in zip(unsolved, made, strict=True)]
+    prompts, shortened = guided_prompts(unsolved, kind, engine, params)
     with Journal(f"resolve-{kind}", identity("resolve", item={"guide": kind})) as journal:
         rollouts(journal, requests_for(prompts, params.resolve.n), engine, params.resolve, params.resolve.seed)
         journal.deliver(data / "resolved" / f"{kind}.jsonl")
     print(
         f"resolve {kind}: {len(unsolved)} of {len(problems)} problems were unsolved; "
-        f"{params.resolve.n} guided responses to each; "
-        f"{sum(prompt.shortened for prompt in made)} guides shortened"
+        f"{params.resolve.n} guided responses to each; {shortened} guides shortened"
     )
+
+
+def guided_prompts(
+    rows: list[Problem], kind: str, engine: Engine, params: Params
+) -> tuple[list[tuple[str, list[int]]], int]:
+    """Each problem's id and prompt, as token ids; and how many guides were shortened."""
+    guided = Guided(kind, engine.tokenizer, params.prompt, params.resolve, engine.context)
+    made = [guided(row) for row in rows]
+    prompts = [(row.id, prompt.ids) for row, prompt in zip(rows, made, strict=True)]
+    return prompts, sum(prompt.shortened for prompt in made)
 
 
 if __name__ == "__main__":
