@@ -27,7 +27,8 @@ _FINAL = re.compile(
     r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])|####|<answer>|答案|\banswers?\b|\b(?:option|choice)\s+is\b", re.I
 )
 _END = re.compile(r"[.!?]+(?=\s)|\n")
-_WORD_END = re.compile(r"\w{1,40}\Z")
+_WORD_END = re.compile(r"\S+\Z")
+_LONGEST_WORD = 40  # characters; text without white space is cut anywhere
 
 
 class GuideError(StageError):
@@ -120,8 +121,8 @@ class Guided:
 
 
 def shortened(text: str, end: int) -> str:
-    """`text` up to `end` characters at most, without a word or number that would be cut, and with a mark of the cut."""
+    """`text` up to `end` characters at most, no word, number or formula cut in two, and with a mark of the cut."""
     kept = text[:end]
-    if text[end - 1 : end + 1].isalnum() and end < len(text):
-        kept = _WORD_END.sub("", kept)
+    if not text[end : end + 1].isspace() and (word := _WORD_END.search(kept, max(0, end - _LONGEST_WORD))):
+        kept = kept[: word.start()]
     return kept.rstrip() + CUT if kept.strip() else ""
