@@ -1,17 +1,17 @@
 """Guided re-solving ("digest and retell"): show the policy the expert's solution to each problem that no sample solved
 and let it solve the problem again in its own way.
 
-    python -m stages.resolve solution    # or another of prompts.GUIDES
+    python -m stages.resolve solution    # or another of guides.GUIDES
     data/resolved/solution.jsonl         # the same rows as data/samples.jsonl, for the unsolved problems only
 """
 
 import sys
 
 from stages.lib.cli import run
-from stages.lib.generation import open_engine, requests_for, rollouts
+from stages.lib.generation import Engine, open_engine, requests_for, rollouts
+from stages.lib.guides import GUIDES, Guided
 from stages.lib.journal import Journal, identity
-from stages.lib.params import ParamsError, Prompt, load, root
-from stages.lib.prompts import GUIDES, Message, encode, guided
+from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.records import Judgement, Problem, read, read_problems
 
 
@@ -24,18 +24,24 @@ def main() -> None:
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
     engine = open_engine(params.sample.engine, params.policy, params.hardware)
-    prompts = [(row.id, encode(engine.tokenizer, guided_prompt(row, kind, params.prompt))) for row in unsolved]
+    prompts, shortened = guided_prompts(unsolved, kind, engine, params)
     with Journal(f"resolve-{kind}", identity("resolve", item={"guide": kind})) as journal:
         rollouts(journal, requests_for(prompts, params.resolve.n), engine, params.resolve, params.resolve.seed)
         journal.deliver(data / "resolved" / f"{kind}.jsonl")
     print(
         f"resolve {kind}: {len(unsolved)} of {len(problems)} problems were unsolved; "
-        f"{params.resolve.n} guided responses to each"
+        f"{params.resolve.n} guided responses to each; {shortened} guides shortened"
     )
 
 
-def guided_prompt(row: Problem, kind: str, prompt: Prompt) -> list[Message]:
-    return guided(row.problem, GUIDES[kind](row.solution or "", row.answer), prompt)
+def guided_prompts(
+    rows: list[Problem], kind: str, engine: Engine, params: Params
+) -> tuple[list[tuple[str, list[int]]], int]:
+    """Each problem's id and prompt, as token ids; and how many guides were shortened."""
+    guided = Guided(kind, engine.tokenizer, params.prompt, params.resolve, engine.context)
+    made = [guided(row) for row in rows]
+    prompts = [(row.id, prompt.ids) for row, prompt in zip(rows, made, strict=True)]
+    return prompts, sum(prompt.shortened for prompt in made)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
 
 from stages.lib import prompts
 from stages.lib.cli import run
+from stages.lib.guides import Guided
 from stages.lib.journal import identity
 from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
@@ -51,11 +51,12 @@ def main() -> None:
     total = sum(1 for _ in rows(problems))
     tokenizer, model = load_tokenizer(params.policy), load_model(params.policy)
     scorer, context = Scorer(model), getattr(model.config, "max_position_embeddings", 2**31)
+    guided = Guided(params.resolve.guides[0], tokenizer, params.prompt, params.resolve, context)
     folder, parts, scored = root() / ".scratch" / f"score-{identity('score')}", [], 0
     source = rows(problems)
     with tqdm(total=total, desc="score", unit=" responses") as bar:
         while window := list(itertools.islice(source, WINDOW)):
-            jobs = [job for row in window if longest(job := make_job(row, problems, tokenizer, params)) <= context]
+            jobs = [job for row in window if longest(job := make_job(row, problems, guided)) <= context]
             scored += len(jobs)
             parts.append(folder / f"{len(parts):06}.parquet")
             if not parts[-1].exists():
@@ -94,14 +95,11 @@ def solution_row(benchmark: str, problem: Problem) -> TrainingRow:
     )
 
 
-def make_job(row: TrainingRow, problems: dict[str, Problem], tokenizer: PreTrainedTokenizerBase, params: Params) -> Job:
-    prompt = prompts.encode(tokenizer, prompts.plain(row.problem, params.prompt))
-    response, guided = response_ids(tokenizer, row.response, row.token_ids), None
-    if row.source == "resolved":
-        known = problems[row.id]
-        guide = prompts.GUIDES[params.resolve.guides[0]](known.solution or "", known.answer)
-        guided = prompts.encode(tokenizer, prompts.guided(row.problem, guide, params.prompt))
-    return Job(row, prompt, response, guided)
+def make_job(row: TrainingRow, problems: dict[str, Problem], guided: Guided) -> Job:
+    """The guide is shortened exactly as it was in re-solving."""
+    prompt = prompts.encode(guided.tokenizer, prompts.plain(row.problem, guided.prompt))
+    response = response_ids(guided.tokenizer, row.response, row.token_ids)
+    return Job(row, prompt, response, guided(problems[row.id]).ids if row.source == "resolved" else None)
 
 
 def longest(job: Job) -> int:

@@ -1,11 +1,12 @@
 """Check final answers against the references: of the expert's demonstrations, of the samples, of the re-solved.
 
-    python -m stages.verify expert | sample | resolve-solution (or another of prompts.GUIDES)
+    python -m stages.verify expert | sample | resolve-solution (or another of guides.GUIDES)
     data/verdicts/sample.jsonl       {"id": "train-17", "index": 0, "correct": true, "extracted": "9", ...}
     data/counts/verify-sample.json   how many, and for which reasons
 
-A response that was cut off at the length limit is not correct, whatever it says. Rows stream through in their order,
-so memory does not grow with their number, and the number of workers changes no byte.
+A response that was cut off at the length limit is not correct, whatever it says; nor is a re-solved one that copies the
+solution that it was shown, or speaks of it (unless `copy.action` is flag or ignore). Rows stream through in order, so
+memory does not grow with their number, and the number of workers changes no byte.
 """
 
 import json
@@ -19,10 +20,11 @@ from tqdm import tqdm
 
 from stages.lib import answers
 from stages.lib.cli import run
+from stages.lib.guides import GUIDES
 from stages.lib.journal import Journal, identity
 from stages.lib.judging import judge
-from stages.lib.params import ParamsError, load, root
-from stages.lib.prompts import GUIDES
+from stages.lib.judging_resolved import judge_resolved
+from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems, replacing
 
 BATCH = 512  # verdicts per append to the journal
@@ -35,12 +37,11 @@ def main() -> None:
     sources |= {f"resolve-{guide}": f"resolved/{guide}.jsonl" for guide in GUIDES}
     if name not in sources:
         raise ParamsError(f"verify takes one of {', '.join(sources)}, not {name!r}")
-    references = {row.id: row.answer for row in read_problems(data / "problems.jsonl")}
+    problems = {row.id: row for row in read_problems(data / "problems.jsonl")}
     with Journal(f"verify-{name}", stage_identity(name, sources[name])) as journal:
         done = sum(1 for _ in journal.lines())
         rows = islice(responses(name, data / sources[name]), done, None)
-        judgements = judge(rows, references, params.verify, params.hardware.workers or None)
-        bar = iter(tqdm(judgements, desc=f"verify {name}", unit="response", initial=done))
+        bar = iter(tqdm(judgements(name, rows, problems, params), desc=f"verify {name}", unit="response", initial=done))
         while batch := list(islice(bar, BATCH)):
             journal.append(dumps(row) for row in batch)
         journal.deliver(data / "verdicts" / f"{name}.jsonl")
@@ -52,6 +53,14 @@ def stage_identity(name: str, file: str) -> str:
     if name.startswith("resolve-"):
         return identity("verify-resolved", item={"guide": name.removeprefix("resolve-")})
     return identity("verify", key=name, item=file)
+
+
+def judgements(name: str, rows: Iterator[Rollout], problems: dict[str, Problem], params: Params) -> Iterator[Judgement]:
+    workers = params.hardware.workers or None
+    if name.startswith("resolve-"):
+        guide = name.removeprefix("resolve-")
+        return judge_resolved(rows, problems, guide, params.verify, params.copy, workers)
+    return judge(rows, {id_: row.answer for id_, row in problems.items()}, params.verify, workers)
 
 
 def responses(name: str, path: Path) -> Iterator[Rollout]:

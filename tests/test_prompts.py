@@ -4,7 +4,7 @@ import dataclasses
 
 from stages.lib.params import Params, Policy
 from stages.lib.policy import end_id, load_tokenizer, stop_ids
-from stages.lib.prompts import GUIDES, encode, guided, plain
+from stages.lib.prompts import encode, guided, plain
 
 
 def test_plain_prompt_holds_the_problem_and_nothing_of_the_solution(params: Params) -> None:
@@ -46,12 +46,3 @@ def test_end_token_comes_from_the_template(tiny_policy: Policy) -> None:
     config = type("Config", (), {"eos_token_id": [tokenizer.convert_tokens_to_ids("<|system|>")]})
     assert end_id(tokenizer) == end
     assert set(stop_ids(tokenizer, config)) == {end, tokenizer.pad_token_id, *config.eos_token_id}
-
-
-def test_guides_show_what_they_say() -> None:
-    shown = {name: make("one two three \\boxed{4}", "4") for name, make in GUIDES.items()}
-    assert shown == {
-        "solution": "one two three \\boxed{4}",
-        "answer": "The answer is \\boxed{4}.",
-        "half": "one two",
-    }

@@ -38,6 +38,7 @@ class Engine(Protocol):
     """What sample, resolve and evaluate need of an engine."""
 
     tokenizer: Any
+    context: int | None  # the context window in tokens, where there is one
     chunk: int  # requests that are worth handing over at once
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]: ...
@@ -84,6 +85,7 @@ class TransformersEngine:
         self.tokenizer = load_tokenizer(policy)
         self.tokenizer.padding_side = "left"
         self.model = load_model(policy)
+        self.context = getattr(self.model.config, "max_position_embeddings", None)
         self.stop = stop_ids(self.tokenizer, self.model.generation_config)
         self.batch, self.chunk = hardware.generation_batch, 4 * hardware.generation_batch
 
@@ -93,7 +95,7 @@ class TransformersEngine:
         Raises:
             PolicyError: a prompt with its response exceeds the context window.
         """
-        check_context(requests, decoding, getattr(self.model.config, "max_position_embeddings", None))
+        check_context(requests, decoding, self.context)
         by_length = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
         rows: dict[int, Rollout] = {}
         for places in chunks(by_length, self.batch):
@@ -171,6 +173,7 @@ class VllmEngine:
             logprobs_mode="processed_logprobs",  # those of the distribution that is drawn from
             seed=0,
         )
+        self.context = self.llm.llm_engine.model_config.max_model_len
         self.seeded = torch.cuda.is_available()  # the CPU build refuses per-request seeds: the engine's seed remains
         self.stop = stop_ids(self.tokenizer, GenerationConfig.from_pretrained(policy.name, revision=policy.revision))
 
@@ -178,7 +181,7 @@ class VllmEngine:
         """One rollout per request, in their order; PolicyError where one exceeds the context window."""
         from vllm import SamplingParams
 
-        check_context(requests, decoding, self.llm.llm_engine.model_config.max_model_len)
+        check_context(requests, decoding, self.context)
         settings = [
             SamplingParams(
                 temperature=decoding.temperature,

@@ -144,9 +144,9 @@ class Verify:
 @dataclass(frozen=True, kw_only=True)
 class Copy:
     action: Literal["reject", "flag", "ignore"]
-    run: float = within(0.0, 1.0)
+    run: float = within(0.01, 1.0)
+    overlap: float = within(0.01, 1.0)
     words: int = at_least(1)
-    overlap: float = within(0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,23 +23,9 @@ def plain(problem: str, prompt: "Prompt") -> list[Message]:
 
 
 def guided(problem: str, solution: str, prompt: "Prompt") -> list[Message]:
-    """The re-solving prompt: the plain prompt's text with the expert's solution (or another of `GUIDES`)."""
+    """The re-solving prompt: the plain prompt's text with the expert's solution (or another of `guides.GUIDES`)."""
     fields = {"problem": problem, "instruction": _instruction(problem, prompt), "solution": solution}
     return _messages(_fill(prompt.guided, fields), prompt)
-
-
-def _half(solution: str, answer: str) -> str:
-    words = solution.split(" ")
-    return " ".join(words[: len(words) // 2])
-
-
-# What a guided prompt may show of the expert's solution and the reference answer: all of the solution, the answer alone
-# (STaR's hint), or the solution's first half by words.
-GUIDES = {
-    "solution": lambda solution, answer: solution,
-    "answer": lambda solution, answer: f"The answer is \\boxed{{{answer}}}.",
-    "half": _half,
-}
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", messages: list[Message]) -> list[int]:

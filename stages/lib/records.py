@@ -64,7 +64,8 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """The verdict on one response; reason: a value of `answers.Reason`, or "cut_off" for one at the length limit."""
+    """The verdict on one response; reason: a value of `answers.Reason`, "cut_off" for one at the length limit,
+    or what the copy check says of a re-solved one (`judging_resolved`)."""
 
     id: str
     index: int

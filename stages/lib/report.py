@@ -84,6 +84,7 @@ def settings(params: Params) -> Table:
         "sample": params.sample,
         "verify": params.verify,
         "resolve": params.resolve,
+        "copy": params.copy,
         "merge": params.merge,
         "grid": params.grid,
         "loss": params.loss,
