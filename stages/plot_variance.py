@@ -31,7 +31,7 @@ def main() -> None:
     text.write(folder / "gap.md", report.gap_markdown(table, frames["paired"], params))
     for name, frame in frames.items():
         text.write_csv(folder / "curves" / f"{name}.csv", frame)
-    for name, figure in draw(frames).items():
+    for name, figure in draw(frames, params).items():
         figures.save(figure, folder / "figures", name)
     sections = write_up(frames, params, folder) | gap_section(table, shares, frames, params)
     sections |= data_section(data, merged, shares, params)
@@ -58,14 +58,14 @@ def measure(params: Params, data: Path, merged: dict[str, Merged]) -> tuple[pd.D
             "source": curves.by_source(table),
             "length": curves.by_length(pairs, params.report.bins, draws),
             "training": curves.training(params),
-            "solved": gain.by_solved(pairs, merged, draws),
+            "solved": gain.by_solved(pairs, merged, params.sample, draws),
             "gain": gain.by_gap(found, names, params.report.bins, draws),
             "correlation": gain.correlations(found, names, draws),
         },
     )
 
 
-def draw(frames: Frames) -> dict[str, figures.Figure]:
+def draw(frames: Frames, params: Params) -> dict[str, figures.Figure]:
     return {
         "accuracy": figures.accuracies(frames["accuracy"], tables.AVERAGE),
         "logp": figures.distributions(frames["logp"]),
@@ -73,7 +73,7 @@ def draw(frames: Frames) -> dict[str, figures.Figure]:
         "source": figures.by_group(frames["source"], FIGURES, "rewritten by"),
         "length": figures.by_group(frames["length"], FIGURES, "response length (tokens)"),
         "training": figures.training(some(frames["training"]), curves.TRAINING),
-        "gain": figures.gains(frames["solved"], some(frames["gain"])),
+        "gain": figures.gains(frames["solved"], some(frames["gain"]), gain.scale(params.sample)),
     }
 
 
@@ -96,7 +96,10 @@ def write_up(frames: Frames, params: Params, folder: Path) -> dict[str, Any]:
         "accuracy_note": views.accuracy_note(params, len(params.grid.seed)),
         "effects_note": views.effects_note(params),
         "training_findings": findings.training(some(frames["training"])),
-        "gain_findings": [findings.solved(frames["solved"]), findings.gain(frames["correlation"])],
+        "gain_findings": [
+            findings.solved(frames["solved"], gain.scale(params.sample)),
+            findings.gain(frames["correlation"]),
+        ],
         "correlations": views.correlations(frames["correlation"]),
     }
 
@@ -120,7 +123,7 @@ def data_section(data: Path, merged: dict[str, Merged], shares: pd.DataFrame, pa
         "testbed": params.problems.source == "testbed",
         "token_finding": findings.tokens(shares),
         "composition": views.composition(shares),
-        "solved": views.solved(tables.solved_rates(data / "verdicts", params.resolve.guides)),
+        "solved": views.solved(tables.solved_rates(data / "verdicts", params)),
         "composition_note": views.COMPOSITION_NOTE,
         "counts": report.counts(data / "counts"),
         "examples": report.examples(data, merged, problems, params.report.examples),

@@ -3,16 +3,20 @@ and let it solve the problem again in its own way.
 
     python -m stages.resolve solution    # or another of guides.GUIDES
     data/resolved/solution.jsonl         # the same rows as data/samples.jsonl, for the unsolved problems only
+    data/counts/resolve-solution.json    # responses and tokens drawn, against resolve.n for every unsolved problem
 """
 
 import sys
+from functools import partial
 
 from stages.lib.cli import run
-from stages.lib.generation import Engine, open_engine, requests_for, rollouts
+from stages.lib.generation import Engine, open_engine
 from stages.lib.guides import GUIDES, Guided
 from stages.lib.journal import Journal, identity
+from stages.lib.judging_resolved import judge_resolved
 from stages.lib.params import Params, ParamsError, load, root
-from stages.lib.records import Judgement, Problem, read, read_problems
+from stages.lib.records import Judgement, Problem, Rollout, read, read_problems
+from stages.lib.waves import draw, write_counts
 
 
 def main() -> None:
@@ -23,15 +27,25 @@ def main() -> None:
     solved = {row.id for row in read(Judgement, data / "verdicts" / "sample.jsonl") if row.correct}
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
-    engine = open_engine(params.sample.engine, params.policy, params.hardware)
-    prompts, shortened = guided_prompts(unsolved, kind, engine, params)
-    with Journal(f"resolve-{kind}", identity("resolve", item={"guide": kind})) as journal:
-        rollouts(journal, requests_for(prompts, params.resolve.n), engine, params.resolve, params.resolve.seed)
-        journal.deliver(data / "resolved" / f"{kind}.jsonl")
-    print(
-        f"resolve {kind}: {len(unsolved)} of {len(problems)} problems were unsolved; "
-        f"{params.resolve.n} guided responses to each; {shortened} guides shortened"
+    engine = open_engine(params.sample.engine, params.policy, params.hardware) if unsolved else None
+    prompts, shortened = guided_prompts(unsolved, kind, engine, params) if engine else ([], 0)
+    verdicts = partial(
+        judge_resolved,
+        problems={row.id: row for row in unsolved},
+        kind=kind,
+        verify=params.verify,
+        copy=params.copy,
+        workers=params.hardware.workers or None,
     )
+    key, out = identity("resolve", item={"guide": kind}), data / "resolved" / f"{kind}.jsonl"
+    with Journal(f"resolve-{kind}", key) as journal, Journal(f"resolve-{kind}-solved", key) as closed:
+        draw(journal, closed, prompts, engine, params.resolve, verdicts)
+        journal.deliver(out)
+        closed.done()
+    words = write_counts(
+        data / "counts" / f"resolve-{kind}.json", read(Rollout, out), params.resolve, guides_shortened=shortened
+    )
+    print(f"resolve {kind}: {len(unsolved)} of {len(problems)} problems were unsolved; {words}; {shortened} guides cut")
 
 
 def guided_prompts(

@@ -1,31 +1,38 @@
-"""Self-alignment, first half: draw k solutions per training problem from the policy, with the plain prompt.
+"""Self-alignment, first half: draw up to k solutions per training problem from the policy, with the plain prompt.
 
-python -m stages.sample
-data/samples.jsonl   {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", "token_ids": [...], ...}
+    python -m stages.sample
+    data/samples.jsonl       {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", ...}
+    data/counts/sample.json  responses and tokens drawn, against k for every problem
+
+A problem with a correct response gets no more (`sample.adaptive`; stages/lib/waves.py says what that changes and what
+not). The verdicts that decide it are the verifier's; the verify stage then writes those that count.
 """
 
+from functools import partial
+
 from stages.lib.cli import run
-from stages.lib.generation import open_engine, requests_for, rollouts
+from stages.lib.generation import open_engine
 from stages.lib.journal import Journal, identity
+from stages.lib.judging import judge
 from stages.lib.params import load, root
 from stages.lib.prompts import encode, plain
 from stages.lib.records import Rollout, read, read_problems
+from stages.lib.waves import draw, write_counts
 
 
 def main() -> None:
-    params = load()
-    out = root() / "data" / "samples.jsonl"
-    problems = read_problems(root() / "data" / "problems.jsonl")
+    params, data = load(), root() / "data"
+    problems = read_problems(data / "problems.jsonl")
     engine = open_engine(params.sample.engine, params.policy, params.hardware)
     prompts = [(row.id, encode(engine.tokenizer, plain(row.problem, params.prompt))) for row in problems]
-    with Journal("sample", identity("sample")) as journal:
-        rollouts(journal, requests_for(prompts, params.sample.n), engine, params.sample, params.sample.seed)
+    references = {row.id: row.answer for row in problems}
+    verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)
+    key, out = identity("sample"), data / "samples.jsonl"
+    with Journal("sample", key) as journal, Journal("sample-solved", key) as solved:
+        draw(journal, solved, prompts, engine, params.sample, verdicts)
         journal.deliver(out)
-    ends = [row.finish for row in read(Rollout, out)]
-    print(
-        f"sample: {len(ends)} responses to {len(problems)} problems, {ends.count('length')} cut off at "
-        f"{params.sample.max_new_tokens} tokens"
-    )
+        solved.done()
+    print(f"sample: {write_counts(data / 'counts' / 'sample.json', read(Rollout, out), params.sample)}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> None:
     results, shares = tables.results(answers, draws), tables.composition(merged, pairs)
     write_results(results, folder, params)
     write_effects(tables.effects(answers, params, draws), folder, params)
-    write_composition(shares, tables.solved_rates(data / "verdicts", params.resolve.guides), folder)
+    write_composition(shares, tables.solved_rates(data / "verdicts", params), folder)
     text.write_csv(folder / "evaluation.csv", tables.evaluation(answers, draws))
     text.write_csv(folder / "verdicts.csv", tables.verdict_reasons(data, params))
     text.write_json(folder / "metrics.json", tables.metrics(results, shares, ess))

@@ -78,9 +78,14 @@ def training_row(row: Problem, source: str) -> TrainingRow:
 def outcome(row: TrainingRow) -> Merged:
     solved, guided = row.source == "self", row.source == "resolved"
     return Merged(
-        id=row.id, source=row.source, index=row.index, samples=4, samples_correct=4 * solved,
+        id=row.id, source=row.source, index=row.index, samples=drawn(row.id, row.source), samples_correct=int(solved),
         resolved=1 - solved, resolved_correct=int(guided), expert_correct=True,
     )  # fmt: skip
+
+
+def drawn(name: str, source: str) -> int:
+    """How many samples adaptive sampling drew: 1 to 4 until one was right, or 4 without success."""
+    return 1 + int(name.split("-")[1]) % 4 if source == "self" else 4
 
 
 def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:
@@ -90,7 +95,8 @@ def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:
 
     pairs = list(zip(rows, sources, strict=True))
     write(folder / "expert.jsonl", [judge(row.id, True) for row in rows])
-    write(folder / "sample.jsonl", [judge(row.id, source == "self", k) for row, source in pairs for k in range(4)])
+    tries = [(row.id, source == "self", k, drawn(row.id, source)) for row, source in pairs for k in range(4)]
+    write(folder / "sample.jsonl", [judge(id_, own and k == n - 1, k) for id_, own, k, n in tries if k < n])
     unsolved = [(row, source) for row, source in pairs if source != "self"]
     write(folder / "resolve-solution.jsonl", [judge(row.id, source == "resolved") for row, source in unsolved])
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from scipy import stats
 from synthetic import experiment
 
 from stages import plot_variance, tabulate
-from stages.lib import comparison, findings, gap, tables, text, views, weights
+from stages.lib import comparison, findings, gain, gap, tables, text, views, weights
 from stages.lib.arms import Answers, _classes, majority, pass_at, read_answers
-from stages.lib.params import load
-from stages.lib.records import Evaluation, RecordError
+from stages.lib.params import Params, load
+from stages.lib.records import Evaluation, Merged, RecordError
 from stages.lib.statistics import Draws
 
 CLIP = (0.5, 2.0)
@@ -299,14 +300,48 @@ def test_an_effect_is_told_as_it_is(interval: tuple[float, float, float], words:
     ],
 )
 def test_a_control_is_answered_either_way(folder: Path, interval: tuple[float, float, float], words: str) -> None:
-    from dataclasses import replace
-
     params = load()
     params = replace(params, grid=replace(params.grid, data=["rewritten", "no-guide"], loss=["dft"]))
     value, low, high = interval
     frame = effects(-value, -high, -low, "no-guide+DFT − DR+DFT")
     [line] = findings.controls(frame, params)
     assert words in line and "Does guided re-solving add" in line
+
+
+def test_shares_right_are_of_the_responses_that_every_problem_has(folder: Path) -> None:
+    """Problem i is solved by response i % 4, so that later ones exist where the first was wrong."""
+    params = load()
+    merged = tables.read_merged(folder / "data").values()
+    found = tables.solved_rates(folder / "data/verdicts", params).set_index("of").loc["samples"]
+    at_once = [row.samples_correct == 1 and row.samples == 1 for row in merged]
+    assert found["first"] == 1 and found["right"] == pytest.approx(100 * np.mean(at_once))
+    assert found["responses"] == sum(row.samples for row in merged)
+    assert found["problems solved"] == pytest.approx(100 * np.mean([row.samples_correct > 0 for row in merged]))
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "groups", "scale"),
+    [
+        (True, ["unsolved", "3", "1"], "samples drawn until one is right"),
+        (False, ["0/4", "1/4", "3/4"], "right samples of the training problem"),
+    ],
+)
+def test_hard_problems_are_told_from_easy_ones(params: Params, adaptive: bool, groups: list[str], scale: str) -> None:
+    sample = replace(params.sample, n=4, adaptive=adaptive, wave=1)
+    counts = [(4, 0), (3, 1), (1, 1)] if adaptive else [(4, 0), (4, 1), (4, 3)]
+    merged = {
+        f"{i}-{k}": Merged(id=f"{i}-{k}", source="self", index=0, samples=drawn, samples_correct=right, resolved=0,
+                           resolved_correct=0, expert_correct=True)
+        for i, (drawn, right) in enumerate(counts) for k in range(5)
+    }  # fmt: skip
+    nll = [3.0 - int(id_[0]) + 0.01 * int(id_[2]) for id_ in merged]
+    pairs = pd.DataFrame({"id": list(merged), "expert_l": -np.array(nll), "expert_n": 1.0})
+    pairs = pairs.assign(rewritten_l=pairs["expert_l"], rewritten_n=1.0)[::-1]
+    frame = gain.by_solved(pairs, merged, sample, Draws(200, 0.95, 0))
+    assert list(frame["group"].unique()) == groups and set(frame["problems"]) == {5}
+    line = findings.solved(frame, gain.scale(sample))
+    assert line.startswith("The less readily samples solve a training problem, the less probable")
+    assert f"at {groups[0]} and" in line and f"at {groups[-1]} ({scale})." in line
 
 
 def test_more_tokens_are_admitted() -> None:

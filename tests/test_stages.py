@@ -49,12 +49,15 @@ def data(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_from_problems_to_training_sets(data: Path) -> None:
     problems = {row.id: row for row in read_problems(data / "problems.jsonl", need_solution=True)}
     samples = list(read(Rollout, data / "samples.jsonl"))
-    assert [(row.id, row.index) for row in samples] == [(id_, k) for id_ in problems for k in range(K)]
-
     judged = list(read(Judgement, data / "verdicts" / "sample.jsonl"))
     for row, verdict in zip(samples, judged, strict=True):
         right = "\\boxed{" in row.response and boxed(row.response) == value(problems[row.id].problem)
         assert verdict.correct == (row.finish == "stop" and right), row.response
+    first = {row.id: row.index for row in reversed(judged) if row.correct}
+    tries = {id_: 1 + first.get(id_, K - 1) for id_ in problems}
+    assert [(row.id, row.index) for row in samples] == [
+        (id_, k) for k in range(K) for id_ in problems if k < tries[id_]
+    ]
 
     solved = {row.id for row in judged if row.correct}
     resolved = list(read(Rollout, data / "resolved" / "solution.jsonl"))

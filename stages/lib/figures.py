@@ -178,10 +178,11 @@ def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
     return figure
 
 
-def gains(solved: pd.DataFrame, gain: pd.DataFrame) -> Figure:
-    """Left: training problems by how often the policy solves them. Right: held-out problems by their gap.
+def gains(solved: pd.DataFrame, gain: pd.DataFrame, scale: str) -> Figure:
+    """Left: training problems by how readily the policy solves them. Right: held-out problems by their gap.
 
-    solved: group, data, value, low, high; gain: arm, gap, value, low, high (empty: no benchmark has demonstrations).
+    solved: group (on `scale`), data, value, low, high; gain: arm, gap, value, low, high (empty: no benchmark has
+    demonstrations).
     """
     figure, axes = panels(1, 2)
     left, right = axes[0]
@@ -190,7 +191,7 @@ def gains(solved: pd.DataFrame, gain: pd.DataFrame) -> Figure:
         rows = part.set_index("group").reindex(groups)
         _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[data], MARKERS[i], data)
     left.set_xticks(range(len(groups)), groups)
-    left.set(xlabel="right samples of the training problem", ylabel="−log p (nats per token)", ylim=(0, None))
+    left.set(xlabel=scale, ylabel="−log p (nats per token)", ylim=(0, None))
     left.legend(fontsize=8)
     names = list(gain["arm"].unique())
     for i, (arm, part) in enumerate(gain.groupby("arm", sort=False)):

@@ -212,18 +212,18 @@ def tokens(shares: pd.DataFrame) -> str:
     return f"{length} ({more:+.0f} %): more tokens are no explanation of a gain.".replace("(-", "(−")
 
 
-def solved(frame: pd.DataFrame) -> str:
-    """Is the expert further away where the policy's own samples fail?"""
+def solved(frame: pd.DataFrame, scale: str) -> str:
+    """Is the expert further away where the policy's own samples fail? scale: what the groups stand for."""
     rows = frame[frame["data"] == "expert"].to_dict("records")
     first, last = rows[0], rows[-1]
     texts = [f"{show(row['value'], row['low'], row['high'])} nats per token at {row['group']}" for row in (first, last)]
     if first["low"] > last["high"]:
-        word = "The fewer samples solve a training problem, the less probable is the expert's response to it"
+        word = "The less readily samples solve a training problem, the less probable is the expert's response to it"
     elif first["high"] < last["low"]:
-        word = "The fewer samples solve a training problem, the more probable is the expert's response to it"
+        word = "The less readily samples solve a training problem, the more probable is the expert's response to it"
     else:
         word = "That the expert's responses are less probable where samples fail is not shown"
-    return f"{word}: −log p is {' and '.join(texts)} right samples."
+    return f"{word}: −log p is {' and '.join(texts)} ({scale})."
 
 
 def gain(correlations: pd.DataFrame) -> str:

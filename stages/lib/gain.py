@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stages.lib.arms import BASE, Answers
+from stages.lib.params import Waves
 from stages.lib.records import Merged
 from stages.lib.scores import BENCHMARK
 from stages.lib.statistics import Draws, bca, crossed
@@ -75,17 +76,29 @@ def _correlation(totals: Array) -> Array:
     return np.divide(xy, np.sqrt(xx * yy), out=np.zeros_like(xy), where=xx * yy > 0)[..., None]
 
 
-def by_solved(pairs: pd.DataFrame, merged: dict[str, Merged], draws: Draws) -> pd.DataFrame:
-    """Training problems by how many of their samples were right: -log p per token of both responses.
+def by_solved(pairs: pd.DataFrame, merged: dict[str, Merged], sample: Waves, draws: Draws) -> pd.DataFrame:
+    """Training problems by how readily samples solve them, the hardest first: -log p per token of both responses.
 
-    group ("0/4", ...), data, problems, value, low, high
+    group, data, problems, value, low, high. group: "2/4", how many of the samples were right; of adaptive sampling,
+    which keeps on only while all are wrong, "unsolved" or how many were drawn until one was right.
     """
-    solved = pairs["id"].map(lambda id_: merged[id_].samples_correct)
-    of = max(row.samples for row in merged.values())
+    groups = pairs["id"].map(lambda id_: readiness(merged[id_], sample))
     rows = []
-    for count, part in pairs.groupby(solved):
+    for (_, label), part in pairs.groupby(groups):
         for data in ("expert", "rewritten"):
             nll = (-part[f"{data}_l"] / part[f"{data}_n"]).to_numpy()
             item = bca(np.stack([np.ones_like(nll), nll], -1), lambda t: t[..., 1:] / t[..., :1], draws)[0]
-            rows.append([f"{count}/{of}", data, len(part), item.value, item.low, item.high])
+            rows.append([label, data, len(part), item.value, item.low, item.high])
     return pd.DataFrame(rows, columns=["group", "data", "problems", "value", "low", "high"])
+
+
+def readiness(row: Merged, sample: Waves) -> tuple[int, str]:
+    """Where `by_solved` puts a problem, and what the group is called."""
+    if not sample.adaptive:
+        return row.samples_correct, f"{row.samples_correct}/{row.samples}"
+    return (-row.samples, str(row.samples)) if row.samples_correct else (-sample.n - 1, "unsolved")
+
+
+def scale(sample: Waves) -> str:
+    """What the groups of `by_solved` stand for."""
+    return "samples drawn until one is right" if sample.adaptive else "right samples of the training problem"

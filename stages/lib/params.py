@@ -123,6 +123,11 @@ class Waves(Decoding):
     adaptive: bool
     wave: int = at_least(1)
 
+    @property
+    def first(self) -> int:
+        """How many responses every problem gets, whatever they say: pass rates may be taken from these alone."""
+        return min(self.n, self.wave) if self.adaptive else self.n
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Waves):

@@ -36,7 +36,7 @@ CAPTIONS = {
     "length": "The same by response length, in groups of equally many responses.",
     "training": "Along training, on the probe set of each arm's own data: mean over seeds, band from the lowest to the "
     "highest seed.",
-    "gain": "Left: the gap of training problems by how often the policy's own samples solve them. Right: the gain on "
+    "gain": "Left: the gap of training problems by how readily the policy's own samples solve them. Right: the gain on "
     "held-out problems by their gap, equally many problems of each benchmark in each group.",
 }
 

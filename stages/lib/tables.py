@@ -159,17 +159,23 @@ def read_merged(folder: Path) -> dict[str, Merged]:
     return merged
 
 
-def solved_rates(folder: Path, guides: list[str]) -> pd.DataFrame:
-    """Per kind of response: how many problems and responses were judged, shares right and cut off, problems solved."""
-    rows, named = [], {"expert": "expert's demonstrations", "sample": "samples"}
-    for name, label in (named | {f"resolve-{guide}": f"re-solved, guide: {guide}" for guide in guides}).items():
+def solved_rates(folder: Path, params: Params) -> pd.DataFrame:
+    """Per kind of response: how many problems and responses were judged, shares right and cut off, problems solved.
+
+    The shares are of the first responses, those that every problem got whatever they say: further ones of adaptive
+    sampling are responses to the harder problems. `first` says how many that are.
+    """
+    kinds = [("expert", "expert's demonstrations", 1), ("sample", "samples", params.sample.first)]
+    kinds += [(f"resolve-{name}", f"re-solved, guide: {name}", params.resolve.first) for name in params.resolve.guides]
+    rows = []
+    for name, label, first in kinds:
         verdicts = list(read(Judgement, folder / f"{name}.jsonl"))
-        solved = {row.id for row in verdicts if row.correct}
-        ids, count = {row.id for row in verdicts}, max(1, len(verdicts))
-        right = 100 * sum(row.correct for row in verdicts) / count
-        cut = 100 * sum(row.reason == "cut_off" for row in verdicts) / count
-        rows.append([label, len(ids), len(verdicts), right, cut, 100 * len(solved) / max(1, len(ids))])
-    return pd.DataFrame(rows, columns=["of", "problems", "responses", "right", "cut off", "problems solved"])
+        solved, ids = {row.id for row in verdicts if row.correct}, {row.id for row in verdicts}
+        every = [row for row in verdicts if row.index < first]
+        shares = [sum(row.correct for row in every), sum(row.reason == "cut_off" for row in every)]
+        shares = [100 * share / max(1, len(every)) for share in shares]
+        rows.append([label, len(ids), len(verdicts), first, *shares, 100 * len(solved) / max(1, len(ids))])
+    return pd.DataFrame(rows, columns=["of", "problems", "responses", "first", "right", "cut off", "problems solved"])
 
 
 def verdict_reasons(data: Path, params: Params) -> pd.DataFrame:

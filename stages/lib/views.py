@@ -69,12 +69,12 @@ def composition(frame: pd.DataFrame) -> Table:
 
 
 def solved(frame: pd.DataFrame) -> Table:
-    header = ["judged", "problems", "responses", "right (%)", "cut off (%)", "problems solved (%)"]
+    header = ["judged", "problems", "responses", "first", "right (%)", "cut off (%)", "problems solved (%)"]
     columns = ["right", "cut off", "problems solved"]
     rows = []
     for row in frame.to_dict("records"):
         shares = [show(row[name], digits=1) for name in columns]
-        rows.append([row["of"], str(row["problems"]), str(row["responses"]), *shares])
+        rows.append([row["of"], *(str(row[name]) for name in ("problems", "responses", "first")), *shares])
     return Table(header, rows)
 
 
@@ -162,7 +162,9 @@ def effects_note(params: Params) -> str:
 
 COMPOSITION_NOTE = (
     "Shares in %. Tokens are means per response, the end token included; the expert's are those of the same problems. "
-    "A problem counts as solved when at least one response to it is right."
+    "Right, cut off: of the first responses to each problem, as many as `first` says, which were drawn whatever they "
+    "say; adaptive sampling draws further ones only where these are wrong. A problem counts as solved when at least "
+    "one of all responses to it is right."
 )
 
 
