@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from stages.lib.engine import Engine, Request, deal, in_order
+from stages.lib.engine import Engine, Request, check_context, deal, in_order
 from stages.lib.errors import StageError
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import PolicyError, load_tokenizer
@@ -47,6 +47,7 @@ class ParallelEngine:
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
         """One rollout per request, in their order; a StageError where an engine refuses or ends."""
+        check_context(requests, decoding, self.context)
         portions = deal(requests, self.each, self.batch, len(self.workers))
         try:
             return in_order(self._run(requests, portions, decoding, seed))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.lib.engine import Engine, Request, deal, in_order
+from stages.lib.engine import Engine, Request, check_context, deal, in_order
 from stages.lib.engine_drive import drive
 from stages.lib.engine_parallel import Reply, attempt, value_of
 from stages.lib.params import Decoding, Hardware, Policy
@@ -46,6 +46,7 @@ class RayEngine:
         """One rollout per request, in their order; a StageError where an engine refuses or ends."""
         import ray.data
 
+        check_context(requests, decoding, self.context)
         portions = deal(requests, self.each, self.batch, len(self.engines))
         if not portions:
             return []
