@@ -83,20 +83,24 @@ def settings(engine: TransformersEngine, params: Params, **more: object) -> Gene
     )  # fmt: skip
 
 
-def compare(name: str, first: Callable[[], None], second: Callable[[], None], pairs: int) -> float:
-    """Run both in turn, after a warm-up, and print the median of the paired ratios first / second."""
+def compare(name: str, first: Callable[[], None], second: Callable[[], None], pairs: int) -> None:
+    """Run both in turn, after a warm-up, and print the median of the paired ratios first / second.
+
+    Beside the clock's the processor's time of this process: on a machine with other work it is the steadier figure.
+    """
     first(), second()
     seconds = [(timed(first), timed(second)) for _ in range(pairs)]
-    ratios = [a / b for a, b in seconds]
-    shown = ", ".join(f"{a:.2f}/{b:.2f}" for a, b in seconds)
-    print(f"{name}: RATIO {statistics.median(ratios):.3f} (median of {pairs} pairs; seconds {shown})")
-    return statistics.median(ratios)
+    wall, processor = ([a[kind] / b[kind] for a, b in seconds] for kind in (0, 1))
+    shown = ", ".join(f"{a[0]:.2f}/{b[0]:.2f}" for a, b in seconds)
+    print(f"{name}: RATIO {statistics.median(wall):.3f}, of processor time {statistics.median(processor):.3f}")
+    print(f"    medians of {pairs} pairs; seconds {shown}")
 
 
-def timed(function: Callable[[], None]) -> float:
-    started = time.perf_counter()
+def timed(function: Callable[[], None]) -> tuple[float, float]:
+    """Seconds on the clock, and of this process's processor time."""
+    started, busy = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - busy
 
 
 def overhead(pairs: int, count: int) -> None:
