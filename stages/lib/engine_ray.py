@@ -59,7 +59,7 @@ class RayEngine:
             fn_kwargs={"engines": self.engines},
             batch_size=1,
             num_cpus=0,  # it waits; the engines have the processors
-            concurrency=len(self.engines),
+            concurrency=min(len(self.engines), len(jobs)),
         )
         return in_order((portions[row["portion"]], value_of(pickle.loads(row["reply"]))) for row in replies.iter_rows())
 
