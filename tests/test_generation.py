@@ -1,7 +1,9 @@
 """Generation: exact sampling, streams of their own, engines on a random-weight policy."""
 
 import dataclasses
+import json
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -9,15 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.lib.generation import (
-    Request,
-    SeededSampler,
-    TransformersEngine,
-    open_engine,
-    requests_for,
-    rollouts,
-    uniforms,
-)
+from stages.lib.engine import memory_errors, uniforms
+from stages.lib.engine_transformers import SeededSampler, TransformersEngine
+from stages.lib.generation import Request, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Params, Policy
 from stages.lib.policy import PolicyError, load_model, response_ids
@@ -130,6 +126,36 @@ def test_interrupted_rollouts_end_in_the_same_rows(
         rollouts(journal, requests, engine, DECODING, 0)
     whole, cut = (checkout / ".scratch" / f"{name}-{'a' * 16}.jsonl" for name in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes() and len(list(read(Rollout, cut))) == len(requests)
+
+
+def test_out_of_memory_names_the_remedy(engine: TransformersEngine, params: Params, monkeypatch) -> None:
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("not enough memory: 8 GB"), MemoryError()):
+
+        def fail(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(engine.model, "generate", fail)
+        with pytest.raises(PolicyError, match=r"out of memory: lower hardware\.generation_batch"):
+            engine.generate(some_requests(engine, params), DECODING, seed=0)
+    with pytest.raises(RuntimeError, match="another fault"), memory_errors("none"):
+        raise RuntimeError("another fault")
+
+
+def test_every_end_token_of_the_generation_config_stops(tiny_folder: Path, tiny_policy: Policy, params: Params) -> None:
+    """As in Llama 3.1's: several ids, some unknown to the tokenizer's eos_token and to the chat template."""
+    folder = tiny_folder.parent / "several-ends"
+    shutil.copytree(tiny_folder, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "generation_config.json").read_text())
+    extra = list(range(10, 90))
+    (folder / "generation_config.json").write_text(
+        json.dumps({**config, "eos_token_id": [*extra, config["eos_token_id"]]})
+    )
+    engine = TransformersEngine(dataclasses.replace(tiny_policy, name=str(folder)), params.hardware)
+    rows = engine.generate(some_requests(engine, params), dataclasses.replace(DECODING, max_new_tokens=40), seed=0)
+    assert set(engine.stop) >= set(extra)
+    ends = {row.token_ids[-1] for row in rows if row.finish == "stop"}
+    assert len(ends & set(extra)) > 1
+    assert all(set(row.token_ids[:-1]).isdisjoint(engine.stop) for row in rows)
 
 
 def test_engine_that_is_not_installed(tiny_policy: Policy, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
