@@ -31,12 +31,16 @@ GUIDED = 1.0, 1.0  # the same for guided responses to what no sample solved
 
 
 class Cost(NamedTuple):
-    """tokens: generated, or seen by the model; seconds: of one GPU."""
+    """tokens: generated, or seen by the model; seconds: of one GPU; gpus: how many share them."""
 
     stage: str
     work: str
     tokens: float
     seconds: float
+    gpus: int = GPUS
+
+    def hours(self) -> float:
+        return self.seconds / self.gpus / 3600
 
 
 def failing(draws: int, a: float, b: float) -> float:
@@ -65,7 +69,7 @@ def costs(preset: dict[str, Any], parameters: float) -> list[Cost]:
     return [
         generation("sample", f"{samples:,.0f} responses to {problems:,} problems", samples * RESPONSE),
         generation("resolve", f"{guided:,.0f} responses to {unsolved:,.0f} problems", guided * RESPONSE),
-        Cost("score", "log-probabilities", scored, 2 * parameters * scored / (PEAK * SCORING)),
+        Cost("score", "log-probabilities, on one GPU", scored, 2 * parameters * scored / (PEAK * SCORING), gpus=1),
         Cost("train", f"{cells} cells", cells * learned, cells * train),
         generation("evaluate", f"{cells + 1} policies x {answers:,} responses", (cells + 1) * answers * EVALUATED),
     ]
@@ -76,12 +80,14 @@ def generation(stage: str, work: str, tokens: float) -> Cost:
 
 
 def table(rows: list[Cost]) -> str:
-    total = Cost("all", "", sum(row.tokens for row in rows), sum(row.seconds for row in rows))
     lines = ["| stage | work | tokens (M) | GPU hours | hours on 8 GPUs |", "| :-- | :-- | --: | --: | --: |"]
-    for row in [*rows, total]:
-        hours = row.seconds / 3600
-        lines.append(f"| {row.stage} | {row.work} | {row.tokens / 1e6:,.0f} | {hours:.1f} | {hours / GPUS:.1f} |")
-    return "\n".join(lines)
+    lines += [line(row.stage, row.work, row.tokens, row.seconds / 3600, row.hours()) for row in rows]
+    seconds, hours = sum(row.seconds for row in rows), sum(row.hours() for row in rows)
+    return "\n".join([*lines, line("all", "", sum(row.tokens for row in rows), seconds / 3600, hours)])
+
+
+def line(stage: str, work: str, tokens: float, gpu_hours: float, hours: float) -> str:
+    return f"| {stage} | {work} | {tokens / 1e6:,.0f} | {gpu_hours:.1f} | {hours:.1f} |"
 
 
 def assumptions() -> str:

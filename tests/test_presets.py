@@ -133,7 +133,7 @@ def test_real_models_see_the_same_words() -> None:
     [prompt] = words
     assert prompt.system == "You are a helpful assistant."
     assert prompt.instruction == "{problem}\nPlease reason step by step, and put your final answer within \\boxed{}."
-    assert all(field in prompt.guided for field in ("{instruction}", "{solution}", r"\boxed{}"))
+    assert prompt.guided == preset("guided").prompt.guided
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-math-7b", "llama-3.1-8b-instruct"])
