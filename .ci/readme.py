@@ -1,4 +1,4 @@
-"""Fill the README's generated blocks: the graph from `dvc dag`, the tables from reports/.
+"""Fill the README's generated blocks: the graph from `dvc dag`, the tables from reports/, costs from a preset.
 
     python .ci/readme.py            # after dvc repro; tests/test_readme.py fails where the README has fallen behind
 
@@ -19,12 +19,16 @@ def blocks() -> dict[str, str]:
     report = {
         name: (ROOT / "reports" / f"{name}.md").read_text().strip() for name in ("table", "effects", "composition")
     }
-    return {**report, "dag": graph()}
+    return {**report, "dag": graph(), "cost": output("python", "presets/cost.py", "qwen2.5-math-7b").strip()}
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def graph() -> str:
     """`dvc dag --mermaid`, the cells of a matrix drawn as one node, arrows that others imply left out."""
-    text = subprocess.run(["dvc", "dag", "--mermaid"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    text = output("dvc", "dag", "--mermaid")
     names = dict(re.findall(r'(node\d+)\["([^":]+)"\]', text))  # those of other dvc.yaml files have a colon
     kept = {node: name if name.startswith("verify@") else re.sub(r"@.*", "", name) for node, name in names.items()}
     edges = nx.DiGraph(

@@ -1,6 +1,7 @@
 """Apply a preset: merge presets/NAME.yaml over params.yaml, comments kept, and show the difference.
 
 python presets/apply.py ci         # then: dvc repro
+python presets/apply.py mine.yaml  # any file of the same form
 git checkout params.yaml           # back to what is committed
 """
 
@@ -72,16 +73,18 @@ def plain(value: Any) -> Any:
 def main() -> None:
     folder = Path(__file__).parent
     names = sorted(path.stem for path in folder.glob("*.yaml"))
-    if len(sys.argv) != 2 or sys.argv[1] not in names:
-        sys.exit(f"error: usage: python presets/apply.py NAME, one of {', '.join(names)}")
+    name = sys.argv[1] if len(sys.argv) == 2 else ""
+    preset = folder / f"{name}.yaml" if name in names else Path(name)
+    if not preset.is_file():
+        sys.exit(f"error: usage: python presets/apply.py NAME, one of {', '.join(names)}, or a YAML file")
     path = folder.parent / "params.yaml"
     before = path.read_text(encoding="utf-8")
     try:
-        after = applied(before, (folder / f"{sys.argv[1]}.yaml").read_text(encoding="utf-8"))
+        after = applied(before, preset.read_text(encoding="utf-8"))
     except ParamsError as error:
-        sys.exit(f"error: presets/{sys.argv[1]}.yaml: {error}")
+        sys.exit(f"error: {preset}: {error}")
     path.write_text(after, encoding="utf-8")
-    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), "params.yaml", sys.argv[1], n=0, lineterm="")
+    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), "params.yaml", name, n=0, lineterm="")
     print("\n".join(diff) or "params.yaml was so already")
 
 
