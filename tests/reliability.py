@@ -7,15 +7,15 @@ EXPLAINED = """\
 A stop is SIGKILL to the stage's process group, SIGTERM to its process, or Ctrl-C (SIGINT to the group), at random
 moments of its life; of `dvc repro` also SIGKILL or SIGTERM of DVC alone, whose stage then lives on. "Amid finished
 work": stops that found journal lines, parts or restart points on disk. "Ends compared": times that the restarted stage
-got to its end and every file under data/, models/cells/ and reports/ was compared with the undisturbed run's; a missing,
-additional or differing file is a fault, and so are other names in .scratch/, a process that lives on, or more than one
-line after SIGTERM or Ctrl-C. "Work redone": journal lines, parts and restart points that were on disk at a stop and
+got to its end and every file under data/, models/cells/ and reports/ was compared with the undisturbed run's; a
+missing, additional or differing file is a fault, and so are other names in .scratch/, a process that lives on, or more
+than one line after SIGTERM or Ctrl-C. "Work redone": journal lines, parts and restart points that were on disk at a stop and
 were lost or made again. A stage of a matrix is represented by one of its cells.
 """
 
 
 def report(figures: dict[str, Any], fuzz: dict[str, Any]) -> str:
-    """The page in Markdown; `fuzz`: names and counts of another script, empty if it was not run."""
+    """The page in Markdown; `fuzz`: what tests/fuzz.py wrote, empty if it was not run."""
     rows, stops = figures["rows"], sum(sum(row["stops"].values()) for row in figures["rows"])
     redone, faults = sum(row["redone"] for row in rows), [fault for row in rows for fault in row["faults"]]
     lost = "Nothing was lost." if not faults and not redone else f"{len(faults)} faults, {redone} items made again."
@@ -26,13 +26,16 @@ def report(figures: dict[str, Any], fuzz: dict[str, Any]) -> str:
         EXPLAINED,
         f"Commit {figures['commit']}, {figures['minutes']} minutes: `{figures['command']}`.\n",
         *(["## Faults\n", "".join(f"- {fault}\n" for fault in faults)] if faults else []),
-        *(
-            ["## Inputs tried\n", table(("", "count"), [(key, str(value)) for key, value in fuzz.items()])]
-            if fuzz
-            else []
-        ),
+        *([inputs(fuzz)] if fuzz else []),
     ]
     return "\n".join(parts)
+
+
+def inputs(fuzz: dict[str, Any]) -> str:
+    """The section on what tests/fuzz.py tried: {"minutes": 60.0, "targets": {"records": 123, ...}, "crashes": 0}."""
+    rows = [(name, f"{count:,}") for name, count in fuzz["targets"].items()]
+    said = f"`python -m tests.fuzz --minutes {fuzz['minutes']:g}`: {fuzz['crashes']} crashes."
+    return "\n".join(["## Inputs tried\n", table(("reader", "inputs"), rows), said]) + "\n"
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
