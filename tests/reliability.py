@@ -9,8 +9,8 @@ moments of its life; of `dvc repro` also SIGKILL or SIGTERM of DVC alone, whose 
 work": stops that found journal lines, parts or restart points on disk. "Ends compared": times that the restarted stage
 got to its end and every file under data/, models/cells/ and reports/ was compared with the undisturbed run's; a
 missing, additional or differing file is a fault, and so are other names in .scratch/, a process that lives on, or more
-than one line after SIGTERM or Ctrl-C. "Work redone": journal lines, parts and restart points that were on disk at a stop and
-were lost or made again. A stage of a matrix is represented by one of its cells.
+than one line after SIGTERM or Ctrl-C. "Work redone": journal lines, parts and restart points that were on disk at a
+stop and were lost or made again. A stage of a matrix is represented by one of its cells.
 """
 
 
