@@ -13,7 +13,6 @@ Killed and started again, it goes on at the first window of responses that is no
 """
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from stages.lib import prompts
 from stages.lib.cli import run
 from stages.lib.guides import Guided
-from stages.lib.journal import identity
+from stages.lib.journal import drop_finished, finish, identity
 from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
 from stages.lib.policy import load_model, load_tokenizer, response_ids, set_threads
@@ -53,6 +52,7 @@ def main() -> None:
     scorer, context = Scorer(model), getattr(model.config, "max_position_embeddings", 2**31)
     guided = Guided(params.resolve.guides[0], tokenizer, params.prompt, params.resolve, context)
     folder, parts, scored = root() / ".scratch" / f"score-{identity('score')}", [], 0
+    drop_finished("score", keep=folder)
     source = rows(problems)
     with tqdm(total=total, desc="score", unit=" responses") as bar:
         while window := list(itertools.islice(source, WINDOW)):
@@ -63,7 +63,7 @@ def main() -> None:
                 write_part(parts[-1], score(jobs, scorer, params))
             bar.update(len(window))
     tokens = join(parts, root() / "data/scores.parquet")
-    shutil.rmtree(folder)
+    finish(folder)
     more = f"; left out {total - scored} longer than the policy's context of {context} tokens" if scored < total else ""
     print(f"score: {scored} responses, {tokens} tokens under {params.policy.name}{more}")
 

@@ -5,9 +5,10 @@ accelerate launch --config_file presets/accelerate/ddp.yaml -m stages.train rewr
 
 models/cells/rewritten-dft-0/            the policy, as a Hugging Face folder
 data/training/rewritten-dft-0.csv        what the probe saw along training: one row per step and probe
-Killed and started again it goes on from its last checkpoint in .scratch/.
+Killed and started again it goes on from its last checkpoint in .scratch/, and a finished training is not repeated.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,21 +16,33 @@ from pathlib import Path
 from stages.lib.batches import Example, encode, steps
 from stages.lib.cli import run
 from stages.lib.errors import StageError
-from stages.lib.journal import identity
+from stages.lib.journal import drop_finished, finish, identity, link
 from stages.lib.losses import NEEDS_BEHAVIOUR, named
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
-from stages.lib.records import TrainingRow, read
+from stages.lib.records import TrainingRow, read, replacing
 from stages.lib.trainee import prepare
-from stages.lib.training import Finetuner, Work, arguments, last_checkpoint, save
+from stages.lib.training import Finetuner, Work, arguments, drop_checkpoints, last_checkpoint, save
+
+POLICY, CURVE = "policy", "curve.csv"  # what a finished training leaves in its folder of .scratch/
 
 
 def main() -> None:
-    started = time.monotonic()
     params = load()
     data, loss, seed = cell(sys.argv[1:], params)
-    name = f"{data}-{loss}-{seed}"
+    name, folder = f"{data}-{loss}-{seed}", scratch(data, loss, seed)
+    if int(os.environ.get("RANK", 0)) == 0:
+        drop_finished("train", keep=folder)
+    if (folder / POLICY).exists():  # trained, and then killed before DVC had recorded it
+        deliver(folder, name)
+        print(f"train {name}: was trained before; delivered again")
+    else:
+        train(data, loss, seed, params, folder)
+
+
+def train(data: str, loss: str, seed: int, params: Params, folder: Path) -> None:
+    started, name = time.monotonic(), f"{data}-{loss}-{seed}"
     weights, options = named(loss, params.loss)
     rows = examples(data, weights, params)
     fitting = [row for row in rows if len(row) <= params.train.max_length]
@@ -39,7 +52,6 @@ def main() -> None:
     set_threads(params.hardware.threads)
     plan = steps(len(fitting), params.train.epochs, params.train.batch_size, seed)
     work = Work(fitting, plan, weights, options)
-    folder = scratch(data, loss, seed)
     args = arguments(params.train, params.hardware, len(plan), seed, folder)
     model = load_model(params.policy)
     check_tokens(data, fitting, model.get_input_embeddings().num_embeddings)
@@ -51,12 +63,25 @@ def main() -> None:
     with watch:
         tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
-    save(tuner, params, dtype, root() / "models" / "cells" / name)
+    curve = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
     if tuner.is_world_process_zero():
-        curve = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
-        write(curve, root() / "data" / "training" / f"{name}.csv")
-        tuner.clean()
+        write(curve, folder / CURVE)
+    save(tuner, params, dtype, folder / POLICY)  # appears last, and whole
+    if tuner.is_world_process_zero():
+        deliver(folder, name)
         print(closing(name, work, curve, time.monotonic() - started, len(rows) - len(fitting)))
+
+
+def deliver(folder: Path, name: str) -> None:
+    """Bring the finished policy and its curve to their outs, and drop the restart points.
+
+    The policy is linked, not copied: DVC moves the out to its cache, and .scratch/ then shares the cache's copy.
+    """
+    link(folder / POLICY, root() / "models" / "cells" / name)
+    with replacing(root() / "data" / "training" / f"{name}.csv") as file:
+        file.write((folder / CURVE).read_text(encoding="utf-8"))
+    drop_checkpoints(folder)
+    finish(folder)
 
 
 def cell(words: list[str], params: Params) -> tuple[str, str, int]:

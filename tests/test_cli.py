@@ -2,12 +2,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from stages.lib.cli import run
 from stages.lib.errors import StageError
 from stages.lib.params import ParamsError
+
+
+@pytest.fixture(autouse=True)
+def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks lie in the root's .scratch/."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["stage"])
 
 
 def fail(error: BaseException) -> None:
@@ -39,3 +48,38 @@ def test_signals_end_as_one_line(number: int) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=heed)
     assert ended.returncode == 128 + number
     assert len(ended.stderr.splitlines()) == 1 and "Traceback" not in ended.stderr
+
+
+SLEEPER = "import time; from stages.lib.cli import run; run(lambda: (print('begun', flush=True), time.sleep(%s)))"
+
+
+def start(seconds: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": "."}
+    command = [sys.executable, "-c", SLEEPER % seconds, "same"]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_second_run_of_a_stage_waits_for_the_first_however_it_ends() -> None:
+    first = start("60")
+    assert first.stdout.readline() == "begun\n"
+    second = start("0")
+    assert f"another run of it (pid {first.pid})" in second.stderr.readline()
+    time.sleep(0.3)
+    assert second.poll() is None
+    first.kill()
+    assert second.wait(30) == 0 and second.stdout.read() == "begun\n"
+    first.communicate()
+
+
+def test_a_stage_stopped_while_it_imports_says_so_in_one_line() -> None:
+    """Its handlers are in place before the first heavy import."""
+    command = [sys.executable, "-X", "importtime", "-m", "stages.train"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while "torch" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [line for line in errors.splitlines() if not line.startswith("import time:")] == [
+        "error: stopped before it began; the same command starts it"
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.params import ParamsError, load
+from stages.lib.params import ParamsError, load, root
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "params.yaml").read_text()
@@ -61,3 +61,13 @@ def test_absent_file(tmp_path: Path) -> None:
 
 def test_ints_pass_for_floats(tmp_path: Path) -> None:
     load_with(tmp_path, "  kl: 0.0", "  kl: 1")
+
+
+def test_a_queue_workers_root_is_its_own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC sets DVC_ROOT to the checkout that the experiment was queued in, and starts the stage in a temporary one."""
+    monkeypatch.setenv("DVC_ROOT", "/parent")
+    monkeypatch.setenv("DVC_STAGE", "sample")
+    monkeypatch.chdir(tmp_path)
+    assert root() == tmp_path
+    monkeypatch.delenv("DVC_STAGE")
+    assert root() == Path("/parent")

@@ -1,5 +1,6 @@
 """Scores against one response at a time through the model's own forward pass; restarts; bad input."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(scored: Path, monkey
     score.main()
     whole = (scored / "data/scores.parquet").read_bytes()
     (scored / "data/scores.parquet").unlink()
+    shutil.rmtree(scored / ".scratch")
     written, write_part = [], scores.write_part
 
     def die(path: Path, responses: list) -> None:
@@ -103,6 +105,10 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(scored: Path, monkey
     score.main()
     assert len(written) == len(set(written)) == 3, "a finished part was scored twice"
     assert (scored / "data/scores.parquet").read_bytes() == whole
+
+    (scored / "data/scores.parquet").unlink()  # as DVC does when it was killed before it had recorded the out
+    score.main()
+    assert len(written) == 3 and (scored / "data/scores.parquet").read_bytes() == whole
 
 
 def test_a_response_beyond_the_context_is_counted_and_left_out(

@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +82,8 @@ def test_a_cell_from_rows_to_policy_and_curve(project: Path, tiny_folder: Path, 
     assert [(row["step"], row["probe"]) for row in found[:2]] == [("0", "rewritten"), ("3", "rewritten")]
     assert len(said) == 1 and "rows left out" in said[0] and " 0 rows" not in said[0]
     assert int(found[-1]["tokens"]) > 0 == int(found[0]["tokens"])
-    assert not list((project / ".scratch").glob("*/*"))
+    [folder] = (project / ".scratch").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"policy", "curve.csv", "finished"}, "restart points are left"
     config = json.loads((out / "config.json").read_text())
     assert config["use_cache"] is True and (out / "generation_config.json").is_file()
     assert AutoTokenizer.from_pretrained(out).chat_template == AutoTokenizer.from_pretrained(tiny_folder).chat_template
@@ -127,11 +130,13 @@ def check_curve(project: Path, found: list[dict[str, str]], start: Path, after: 
 def test_same_seed_same_bytes_and_hardware_is_not_identity(project: Path) -> None:
     stage("expert", "sft", "0")
     once = weights(project, "expert-sft-0"), curve(project, "expert-sft-0")
+    shutil.rmtree(project / ".scratch")  # or the finished training is delivered again
     stage("expert", "sft", "0")
     assert (weights(project, "expert-sft-0"), curve(project, "expert-sft-0")) == once
     stage("expert", "sft", "1")
     assert weights(project, "expert-sft-1") != once[0]
     change(project, "hardware", train_batch=1, gradient_checkpointing=True)
+    shutil.rmtree(project / ".scratch")
     stage("expert", "sft", "0")
     for mine, its in zip(curve(project, "expert-sft-0"), once[1], strict=True):
         assert float(mine["nll"]) == pytest.approx(float(its["nll"]), rel=1e-4)
@@ -166,9 +171,28 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(project: Path, monkeypa
     begun = spy(monkeypatch)
     stage("rewritten", "dft", "0")
     resumed = weights(project, "rewritten-dft-0"), curve(project, "rewritten-dft-0")
+    shutil.rmtree(project / ".scratch")
     stage("rewritten", "dft", "0")
     assert begun == [2, 0]
     assert (weights(project, "rewritten-dft-0"), curve(project, "rewritten-dft-0")) == resumed
+
+
+def test_a_finished_training_is_delivered_again_not_repeated(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC deletes the outs of a stage that was killed before DVC had recorded them."""
+    begun = spy(monkeypatch)
+    stage("expert", "sft", "0")
+    once = weights(project, "expert-sft-0"), curve(project, "expert-sft-0")
+    shutil.rmtree(project / "models/cells")
+    (project / "data/training/expert-sft-0.csv").unlink()
+    stage("expert", "sft", "0")
+    assert begun == [0]
+    assert (weights(project, "expert-sft-0"), curve(project, "expert-sft-0")) == once
+
+    (project / "dvc.lock").write_text("")  # DVC has recorded it
+    os.utime(project / "dvc.lock", times=(time.time() + 1,) * 2)
+    stage("expert", "sft", "1")
+    [folder] = (project / ".scratch").iterdir()
+    assert folder.name.startswith("train-expert-sft-1-")
 
 
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -236,6 +260,7 @@ def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     change(project, "loss", kl=0.1)
     stage("rewritten", "dft", "0")
     one = safetensors.torch.load(weights(project, "rewritten-dft-0"))
+    shutil.rmtree(project / ".scratch")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     words = ["-m", "tests.two_processes", "rewritten", "dft", "0"]
     root = Path(__file__).parent.parent

@@ -1,15 +1,26 @@
-"""How every stage ends: well, or with one clear line and a non-zero exit status.
+"""How every stage runs: once at a time, and to its end, or to one clear line and a non-zero exit status.
 
 if __name__ == "__main__":
     run(main)
+
+A stage started twice in one checkout has two writers on the same files. So the second waits for the first: the user
+started it twice, or `dvc` alone was killed and the stage it had started lives on. The lock is the kernel's, and ends
+with the process that holds it, however that ends.
 """
 
+import fcntl
+import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NoReturn
 
 from stages.lib.errors import StageError
+from stages.lib.params import root
+
+GO_ON = "the same command goes on from what is in .scratch/"
 
 
 def run(main: Callable[[], None]) -> None:
@@ -18,16 +29,50 @@ def run(main: Callable[[], None]) -> None:
     Anything else is a fault of ours and keeps its traceback.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell's background jobs ignore it, nohup too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        main()
+        with alone("-".join([Path(sys.argv[0]).stem, *sys.argv[1:]])):
+            main()
     except KeyboardInterrupt:
-        _stop("interrupted; the same command goes on from what is in .scratch/", 128 + signal.SIGINT)
+        _stop(f"interrupted; {GO_ON}", 128 + signal.SIGINT)
     except StageError as error:
         _stop(" ".join(str(error).split()), 1)
 
 
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Wait until no other process of this checkout is at the stage `name`.
+
+    The processes of one distributed training run are one stage: the first of them holds the lock.
+    """
+    if int(os.environ.get("RANK", 0)) > 0:
+        yield
+        return
+    path = root() / ".scratch" / f"{name.replace(os.sep, '-')}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        _lock(file, name)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _lock(file: IO[str], name: str) -> None:
+    """POSIX locks, not flock's: worker processes forked from this one do not hold them."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        print(f"{name}: another run of it (pid {file.read()}) is at work here; waiting for its end", file=sys.stderr)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+    except OSError as error:  # some cluster file systems have no locks
+        print(f"{name}: no lock on .scratch/ ({error.strerror}): do not start it twice", file=sys.stderr)
+
+
 def _terminate(*_: object) -> NoReturn:
-    _stop("terminated; the same command goes on from what is in .scratch/", 128 + signal.SIGTERM)
+    _stop(f"terminated; {GO_ON}", 128 + signal.SIGTERM)
 
 
 def _stop(line: str, status: int) -> NoReturn:

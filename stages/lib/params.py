@@ -1,6 +1,6 @@
 """The experiment's params: params.yaml read into typed, strict dataclasses.
 
-    params = load()            # params.yaml of the repository (DVC_ROOT, else the working directory)
+    params = load()            # params.yaml of the repository (see `root`)
     params.loss.kl             # 0.0
 
 What each key means is said once, in params.yaml. A key that no dataclass has, a missing key, a value of the wrong type
@@ -253,8 +253,12 @@ class Params:
 
 
 def root() -> Path:
-    """The repository's root: `DVC_ROOT` under DVC (queue workers too), else the working directory."""
-    return Path(os.environ.get("DVC_ROOT", "."))
+    """The root of the checkout that the stage belongs to.
+
+    Under DVC, which sets DVC_STAGE, the working directory: for a queue's worker and `dvc exp run --temp` that is a
+    checkout in .dvc/tmp/exps, and DVC_ROOT names its parent. Without DVC, DVC_ROOT or the working directory.
+    """
+    return Path.cwd() if "DVC_STAGE" in os.environ else Path(os.environ.get("DVC_ROOT", "."))
 
 
 def load(path: str | Path | None = None) -> Params:

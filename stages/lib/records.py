@@ -210,7 +210,7 @@ class replacing:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.partial = self.path.with_name(self.path.name + f".{os.getpid()}.tmp")
+        self.partial = self.path.with_name(self.path.name + ".tmp")  # one name: a restart replaces what a kill left
 
     def __enter__(self) -> Any:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,7 +228,8 @@ class replacing:
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """`with replacing_folder(path) as partial`: a folder that takes the place of `path` only when all is in it."""
     path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(path.name + ".tmp")  # one name: a restart replaces what a kill left
+    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial

@@ -69,7 +69,7 @@ def write_part(path: Path, responses: Sequence[ResponseScores]) -> None:
 def join(parts: Sequence[Path], path: Path) -> int:
     """Concatenate parts into one file, a part a row group; returns the number of rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + f".{os.getpid()}.tmp")
+    partial = path.with_name(path.name + ".tmp")
     rows = 0
     with pq.ParquetWriter(partial, SCHEMA) as writer:
         for part in parts:

@@ -138,10 +138,6 @@ class Finetuner(Trainer):
             raise StageError(f"step {self.state.global_step + 1}: {what}; its batch: {', '.join(self.step_ids)}")
         return norm
 
-    def clean(self) -> None:
-        """Drop the restart points of a finished run."""
-        shutil.rmtree(self.args.output_dir, ignore_errors=True)
-
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0
 
@@ -156,6 +152,13 @@ def last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end."""
     complete = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove the restart points of a finished run."""
+    for path in folder.glob("checkpoint-*"):
+        shutil.rmtree(path)
+    (folder / "start.safetensors").unlink(missing_ok=True)
 
 
 def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
