@@ -263,7 +263,7 @@ def load(path: str | Path | None = None) -> Params:
         raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the repository's root") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     try:
         return from_dict(Params, raw)
