@@ -41,7 +41,8 @@ GOOD = [
     Rollout(id="a-1", index=0, response="3", finish="stop", token_ids=[1, 2], logprobs=[-0.5, 0]),
     Judgement(id="a-1", index=0, correct=True, extracted="3", reason="equal"),
     Merged(
-        id="a", source="self", index=1, samples=4, samples_correct=1, resolved=0, resolved_correct=0, expert_correct=True
+        id="a", source="self", index=1, samples=4, samples_correct=1, resolved=0, resolved_correct=0,
+        expert_correct=True,
     ),
     TrainingRow(id="a", source="self", index=1, problem="p", answer="3", response="r", token_ids=[1], logprobs=None),
     Evaluation(

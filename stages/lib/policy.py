@@ -127,8 +127,9 @@ def _load(auto: Any, policy: Policy, **more: Any) -> Any:
     except Exception as error:  # a broken or hostile folder fails anywhere in the libraries, and in any way
         if "can't allocate memory" in str(error):
             raise
-        first = next(iter(str(error).strip().splitlines()), "")
+        reason, remedy = " ".join(str(error).split())[:300], "mend or download its files again, or name another"
+        if "trust_remote_code" in str(error):
+            remedy = "set policy.trust_remote_code if you trust the code that comes with it"
         raise PolicyError(
-            f"policy.name {policy.name}: cannot be loaded ({type(error).__name__}: {first[:300]}); "
-            "mend or download its files again, or name another"
+            f"policy.name {policy.name}: cannot be loaded ({type(error).__name__}: {reason}); {remedy}"
         ) from None

@@ -211,7 +211,10 @@ def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> 
     model.config.use_cache = True  # the Trainer switches it off
     partial = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
-    model.to(dtype).save_pretrained(partial)
-    load_tokenizer(params.policy).save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        model.to(dtype).save_pretrained(partial)
+        load_tokenizer(params.policy).save_pretrained(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
