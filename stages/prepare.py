@@ -14,6 +14,7 @@ problems, which takes problems to be independent. Training problems equal to a b
 """
 
 import json
+import re
 from dataclasses import asdict
 from itertools import chain
 
@@ -88,12 +89,20 @@ def benchmark_problems(source: Benchmarks, left_out: list[str]) -> dict[str, lis
         if place.path == "testbed":
             made = testbed.benchmarks(source.n, source.seed)
         else:
-            made = {place.name or stem(place.path): read(place, source.n, left_out)}
+            made = {file_name(place.name or stem(place.path)): read(place, source.n, left_out)}
         twice = found.keys() & made.keys()
         if twice:
             raise RecordError(f"benchmarks.sources: two are called {min(twice)!r}; give one another name")
         found |= made
     return found
+
+
+def file_name(name: str) -> str:
+    """A benchmark's name, which becomes a file's name and a table's column."""
+    if not re.fullmatch(r"[\w+][\w .+-]{0,99}", name):
+        what = "a name is up to 100 letters, digits, spaces and any of _ . + -"
+        raise RecordError(f"benchmarks.sources: {name[:100]!r} cannot name a file; {what}; set `name`")
+    return name
 
 
 def read(source: Source, n: int, left_out: list[str], need_solution: bool = False) -> list[Problem]:

@@ -25,7 +25,7 @@ from stages.lib.guides import Guided
 from stages.lib.journal import drop_finished, finish, identity
 from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
-from stages.lib.policy import load_model, load_tokenizer, response_ids, set_threads
+from stages.lib.policy import load_model, load_tokenizer, memory, response_ids, set_threads
 from stages.lib.records import Problem, RecordError, TrainingRow, read, read_problems
 from stages.lib.scores import BENCHMARK, ResponseScores, join, write_part
 
@@ -60,7 +60,9 @@ def main() -> None:
             scored += len(jobs)
             parts.append(folder / f"{len(parts):06}.parquet")
             if not parts[-1].exists():
-                write_part(parts[-1], score(jobs, scorer, params))
+                with memory(f"lower hardware.score_batch, {params.hardware.score_batch} now"):
+                    scores = score(jobs, scorer, params)
+                write_part(parts[-1], scores)
             bar.update(len(window))
     tokens = join(parts, root() / "data/scores.parquet")
     finish(folder)

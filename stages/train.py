@@ -14,16 +14,17 @@ import time
 from pathlib import Path
 
 from stages.lib.batches import Example, encode, steps
+from stages.lib.checkpoints import last_checkpoint
 from stages.lib.cli import run
 from stages.lib.errors import StageError
 from stages.lib.journal import drop_finished, finish, identity, link
 from stages.lib.losses import NEEDS_BEHAVIOUR, named
 from stages.lib.params import Params, ParamsError, load, root
-from stages.lib.policy import load_model, load_tokenizer, set_threads
+from stages.lib.policy import load_model, load_tokenizer, memory, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
 from stages.lib.records import TrainingRow, read, replacing
 from stages.lib.trainee import prepare
-from stages.lib.training import Finetuner, Work, arguments, drop_checkpoints, last_checkpoint, save
+from stages.lib.training import Finetuner, Work, arguments, drop_checkpoints, save
 
 POLICY, CURVE = "policy", "curve.csv"  # what a finished training leaves in its folder of .scratch/
 
@@ -60,8 +61,8 @@ def train(data: str, loss: str, seed: int, params: Params, folder: Path) -> None
     probe = Probe({data: choose(fitting, params.train.probe_n)}, params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
-    with watch:
-        tuner.train(resume_from_checkpoint=last_checkpoint(folder))
+    with watch, memory("lower hardware.train_batch, or set hardware.gradient_checkpointing"):
+        tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 
     curve = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
     if tuner.is_world_process_zero():

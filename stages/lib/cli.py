@@ -8,8 +8,10 @@ started it twice, or `dvc` alone was killed and the stage it had started lives o
 with the process that holds it, however that ends.
 """
 
+import errno
 import fcntl
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,10 +23,25 @@ from stages.lib.errors import StageError
 from stages.lib.params import root
 
 GO_ON = "the same command goes on from what is in .scratch/"
+THEN = "then the same command goes on"
+REMEDIES = {
+    errno.ENOSPC: f"free some space, {THEN}",
+    errno.EDQUOT: f"free some of your quota, {THEN}",
+    errno.EFBIG: f"raise the limit of file sizes (ulimit -f), {THEN}",
+    errno.EROFS: f"mount it for writing, {THEN}",
+    errno.EACCES: f"change its permissions, {THEN}",
+    errno.EPERM: f"change its permissions, {THEN}",
+    errno.EIO: f"check the disk, {THEN}",
+    errno.EISDIR: f"a file belongs there: move the folder away, {THEN}",
+    errno.ENOTDIR: f"a folder belongs there: move the file away, {THEN}",
+    errno.EMFILE: f"raise the limit of open files (ulimit -n), {THEN}",
+}
+FULL = re.compile(r"No space left on device|os error 28")  # as safetensors and torch have it, without an errno
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; errors of a known kind, Ctrl-C and SIGTERM become one line on stderr and a non-zero exit status.
+    """Call `main`; errors of a known kind, those of disks and permissions among them, Ctrl-C and SIGTERM become one
+    line on stderr and a non-zero exit status.
 
     Anything else is a fault of ours and keeps its traceback.
     """
@@ -38,6 +55,12 @@ def run(main: Callable[[], None]) -> None:
         _stop(f"interrupted; {GO_ON}", 128 + signal.SIGINT)
     except StageError as error:
         _stop(" ".join(str(error).split()), 1)
+    except Exception as error:
+        number = errno.ENOSPC if FULL.search(str(error)) else getattr(error, "errno", None)
+        if number not in REMEDIES:
+            raise
+        place = getattr(error, "filename", None) or root().resolve()
+        _stop(f"{place}: {os.strerror(number)}; {REMEDIES[number]}", 1)
 
 
 @contextmanager

@@ -53,12 +53,13 @@ def declared(stage: str, **names: Any) -> tuple[dict[str, Any], list[Path]]:
 
 
 def fingerprint(*parts: Any, files: Sequence[str | Path] = ()) -> str:
-    """A short hash of params (dataclasses or plain values) and of the bytes of files and folders."""
+    """A short hash of params (dataclasses or plain values), of the bytes of files, and of folders: names and bytes."""
     digest = hashlib.sha256()
     for part in parts:
         plain = asdict(part) if is_dataclass(part) else part
         digest.update(json.dumps(plain, sort_keys=True).encode() + b"\0")
-    for path in _files(files):
+    for name, path in _files(files):
+        digest.update(name.encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
@@ -156,8 +157,10 @@ def _at(values: dict[str, Any], dotted: str) -> Any:
     return reduce(lambda value, key: value[key], dotted.split("."), values)
 
 
-def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
+def _files(paths: Sequence[str | Path]) -> Iterator[tuple[str, Path]]:
+    """Every file, and what it is called in its folder: a benchmark's name is its file's."""
     for path in map(Path, paths):
         if not path.exists():
             raise RecordError(f"{path}: no such file; `dvc repro` makes it")
-        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        yield from ((str(p.relative_to(path)), p) for p in inside)

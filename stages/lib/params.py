@@ -272,12 +272,12 @@ def load(path: str | Path | None = None) -> Params:
         raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the repository's root") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ParamsError(f"{path}: not readable as YAML: {_short(error)}") from None
     try:
         return from_dict(Params, raw)
     except ParamsError as error:
-        raise ParamsError(f"{path}: {error}") from None
+        raise ParamsError(f"{path}: {_short(error)}") from None
 
 
 def from_dict(cls: type, raw: Any, where: str = "") -> Any:
@@ -345,6 +345,12 @@ def _choice(values: Any) -> str:
 
 def _join(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
+
+
+def _short(error: Exception) -> str:
+    """A message as one line, which a value of any length does not fill a screen with."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 600 else f"{text[:300]} ... {text[-300:]}"
 
 
 def _name(value: Any) -> str:

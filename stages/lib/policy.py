@@ -7,6 +7,8 @@ end_id(tokenizer)                            # 2: the one that training appends 
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,34 @@ def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
 
 
 def load_model(policy: Policy) -> PreTrainedModel:
-    """The policy's weights (safetensors only), in evaluation mode on `device()`; PolicyError where that fails."""
+    """The policy's weights (safetensors only), in evaluation mode on `device()`.
+
+    Raises:
+        PolicyError: absent, broken or incomplete weights (transformers would fill a gap with random ones), or no room.
+    """
     dtype = policy.dtype if policy.dtype == "auto" else getattr(torch, policy.dtype)
-    return _load(AutoModelForCausalLM, policy, dtype=dtype, use_safetensors=True).to(device()).eval()
+    with memory("policy.dtype bfloat16 halves the policy"):
+        loaded = _load(AutoModelForCausalLM, policy, dtype=dtype, use_safetensors=True, output_loading_info=True)
+        model, info = loaded
+        if info["missing_keys"]:
+            names = sorted(info["missing_keys"])
+            raise PolicyError(
+                f"policy.name {policy.name}: its weights lack {len(names)} tensors, {names[0]} among them; "
+                "copy or download it again"
+            )
+        return model.to(device()).eval()
+
+
+@contextmanager
+def memory(remedy: str) -> Iterator[None]:
+    """Out of memory, on the GPU or the machine, becomes a PolicyError that names the remedy."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not full:
+            raise
+        raise PolicyError(f"out of memory on {device()}: {remedy}; finished work is kept") from None
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list[int]:
@@ -95,6 +122,14 @@ def _load(auto: Any, policy: Policy, **more: Any) -> Any:
         return auto.from_pretrained(
             policy.name, revision=policy.revision, trust_remote_code=policy.trust_remote_code, **more
         )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise PolicyError(f"policy.name {policy.name}: cannot be loaded: {first}") from None
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a broken or hostile folder fails anywhere in the libraries, and in any way
+        if "can't allocate memory" in str(error):
+            raise
+        reason, remedy = " ".join(str(error).split())[:300], "mend or download its files again, or name another"
+        if "trust_remote_code" in str(error):
+            remedy = "set policy.trust_remote_code if you trust the code that comes with it"
+        raise PolicyError(
+            f"policy.name {policy.name}: cannot be loaded ({type(error).__name__}: {reason}); {remedy}"
+        ) from None

@@ -218,10 +218,15 @@ class replacing:
         return self.file
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        self.partial.unlink() if kind else os.replace(self.partial, self.path)
+        try:
+            with self.file:  # a full disk may show only now
+                if kind is None:
+                    self.file.flush()
+                    os.fsync(self.file.fileno())
+            if kind is None:
+                os.replace(self.partial, self.path)
+        finally:
+            self.partial.unlink(missing_ok=True)
 
 
 @contextmanager

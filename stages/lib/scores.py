@@ -71,12 +71,15 @@ def join(parts: Sequence[Path], path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
     rows = 0
-    with pq.ParquetWriter(partial, SCHEMA) as writer:
-        for part in parts:
-            table = pq.read_table(part, schema=SCHEMA)
-            writer.write_table(table, row_group_size=max(1, len(table)))
-            rows += len(table)
-    os.replace(partial, path)
+    try:
+        with pq.ParquetWriter(partial, SCHEMA) as writer:
+            for part in parts:
+                table = pq.read_table(part, schema=SCHEMA)
+                writer.write_table(table, row_group_size=max(1, len(table)))
+                rows += len(table)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     return rows
 
 

@@ -27,13 +27,12 @@ from transformers import (
 
 from stages.lib import batches
 from stages.lib.batches import Example
+from stages.lib.checkpoints import readable, seal
 from stages.lib.errors import StageError
 from stages.lib.losses import NEEDS_START, Objective
 from stages.lib.params import Hardware, Loss, Params, Train
 from stages.lib.policy import load_model, load_tokenizer
 from stages.lib.trainee import Reference, prepare
-
-COMPLETE = "complete"  # a file in every checkpoint that was written to its end
 
 
 @dataclass(frozen=True)
@@ -145,13 +144,19 @@ class Finetuner(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
+            seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", self.is_fsdp_enabled)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        with readable(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end."""
-    complete = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with readable(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with readable(checkpoint):
+            super()._load_rng_state(checkpoint)
 
 
 def drop_checkpoints(folder: Path) -> None:
@@ -209,7 +214,10 @@ def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> 
     model.config.use_cache = True  # the Trainer switches it off
     partial = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
-    model.to(dtype).save_pretrained(partial)
-    load_tokenizer(params.policy).save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        model.to(dtype).save_pretrained(partial)
+        load_tokenizer(params.policy).save_pretrained(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
