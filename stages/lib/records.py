@@ -165,7 +165,8 @@ def write(path: str | Path, rows: Iterable[Any]) -> int:
 
 def dumps(row: Any) -> str:
     """One row as one line of JSON, keys in the dataclass's order."""
-    return json.dumps(asdict(row), ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+    # not asdict(row), which copies every token: four times slower than the JSON itself
+    return json.dumps(vars(row), default=asdict, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
 
 
 class replacing:
