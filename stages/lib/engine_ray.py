@@ -118,7 +118,7 @@ def options(engines: int) -> dict[str, Any]:
     return {
         **common,
         "address": "local",
-        "num_cpus": engines + 1,
+        "num_cpus": engines,
         "include_dashboard": False,
         "object_store_memory": STORE,
     }

@@ -196,8 +196,8 @@ def dumps(row: Any) -> str:
     Raises:
         RecordError: a number of it is NaN or infinity.
     """
-    try:
-        return json.dumps(asdict(row), ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+    try:  # not asdict(row), which copies every token: four times slower than the JSON itself
+        return json.dumps(vars(row), default=asdict, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
     except ValueError:
         where = f"{type(row).__name__} {getattr(row, 'id', '')!r}"
         raise RecordError(
