@@ -9,7 +9,8 @@
 Controls for ablations, in data/train too: see `training_sets`.
 
 Among several correct responses one is chosen at random, by a generator seeded per problem, so that adding problems
-changes no other choice. Demonstrations that fail verification are listed and kept: all sets hold the same problems.
+changes no other choice. (Adaptive sampling leaves one or few to choose among; the law of what is kept is the same.)
+Demonstrations that fail verification are listed and kept: all sets hold the same problems.
 """
 
 import json

@@ -87,7 +87,8 @@ class FailedDemonstration:
 @dataclass(frozen=True, kw_only=True)
 class Merged:
     """What became of one problem. source: "self" | "resolved" | "expert"; index: which rollout (None for expert);
-    the counts say how many responses were drawn, and how many of them were correct."""
+    the counts say how many responses were drawn, and how many of them were correct: no pass rate where sampling was
+    adaptive."""
 
     id: str
     source: str
