@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,6 +95,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=6)  # halves of surrogate pairs, too
 KEYS = [b"id", b"problem", b"question", b"answer", b"solution", b"final_answer", b"unit", b"context", b"index"]
 
 
@@ -104,6 +105,15 @@ def rows(draw: st.DrawFn) -> bytes:
     key = st.sampled_from([name.decode() for name in KEYS]) | st.text(max_size=4)
     found = draw(st.lists(st.dictionaries(key, JSON, max_size=8), max_size=3))
     return "\n".join(json.dumps(row, ensure_ascii=draw(st.booleans())) for row in found).encode(errors="surrogatepass")
+
+
+@st.composite
+def near_rows(draw: st.DrawFn) -> bytes:
+    """A good row with a few values of another kind."""
+    row = asdict(draw(st.sampled_from(GOOD)))
+    for key in draw(st.lists(st.sampled_from(sorted(row)), min_size=1, max_size=3)):
+        row[key] = draw(TEXTS | JSON | st.lists(JSON, max_size=2))
+    return json.dumps(row).encode()
 
 
 def answer_texts(seeds: list[str]) -> st.SearchStrategy[str]:
@@ -184,10 +194,10 @@ def targets(corpus: list[bytes] | None = None) -> dict[str, Target]:
     )
     yaml = [re.sub(rb" +#.*", b"", (ROOT / name).read_bytes()) for name in ("params.yaml", "presets/ci.yaml")]
     return {
-        "records": Target(mutated(many) | rows() | st.binary(max_size=60), check_records),
+        "records": Target(mutated(many) | near_rows() | rows() | st.binary(max_size=60), check_records),
         "answers": Target(pairs(texts), check_answers),
         "params": Target(mutated(yaml) | line_edits(yaml[0]) | st.binary(max_size=60), check_params),
-        "sources": Target(mutated([*many, as_parquet(lines[0])]) | rows(), check_sources),
+        "sources": Target(mutated([*many, as_parquet(lines[0])]) | near_rows() | rows(), check_sources),
     }
 
 

@@ -253,6 +253,9 @@ def parse(cls: type[Row], line: str, where: str) -> Row:
         raise RecordError(f"{where}: not JSON ({error}); each line must be one JSON object") from None
     if not isinstance(raw, dict):
         raise RecordError(f"{where}: not a JSON object but {type(raw).__name__}")
+    for name, value in raw.items() if "\\ud" in line or "\\uD" in line else ():
+        if isinstance(value, str) and (why := flaw(value.replace("\0", ""))):
+            raise RecordError(f"{where}: field {name!r} {why}; take it out or drop the row")
     return from_dict(cls, raw, where)
 
 

@@ -90,9 +90,10 @@ def _grade_school(row: Row, answer: str | None, solution: str | None) -> tuple[s
 
 
 def _olympiad(row: Row, answer: str | None, solution: str | None) -> tuple[str | None, str | None]:
-    answers = [str(part).replace("$", " ").strip().rstrip(".") for part in row["final_answer"] or []]
+    parts = row["final_answer"] if isinstance(row["final_answer"], list) else [row["final_answer"]]
+    answers = [str(part).replace("$", " ").strip().rstrip(".") for part in parts if part is not None]
     text = re.sub(r"\s{2,}", " ", ", ".join(answers))
-    return (text + _unit(row.get("unit"), text) or None), solution
+    return (text + _unit(_text(row.get("unit")), text) or None), solution
 
 
 def _unit(unit: str | None, answer: str) -> str:

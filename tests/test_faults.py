@@ -1,0 +1,192 @@
+"""Full disks, damaged files and full memory: one line that says what to do, or a recovery; earlier results stay."""
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.lib import cli
+from stages.lib.checkpoints import COMPLETE, last_checkpoint, seal
+from stages.lib.errors import StageError
+from stages.lib.journal import Journal
+from stages.lib.params import Policy
+from stages.lib.policy import PolicyError, load_model, memory
+from stages.lib.records import replacing
+
+
+def policy(folder: Path) -> Policy:
+    return Policy(name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, tmp_path / "policy"))
+
+
+# --- disks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", sorted(cli.REMEDIES))
+def test_errors_of_the_system_are_one_line(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError(number, "why", "data/out.jsonl")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run(fail)
+    [line] = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 1 and line.startswith("error: data/out.jsonl: ") and "then the same command" in line
+
+
+def test_a_full_disk_that_a_library_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(SystemExit):
+        cli.run(fail)
+    assert "free some space" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    def fail() -> None:
+        raise OSError(errno.EPIPE, "why")
+
+    with pytest.raises(OSError, match="why"):
+        cli.run(fail)
+
+
+def test_a_file_that_outgrows_its_limit_leaves_the_old_one(checkout: Path) -> None:
+    """A real write that the kernel refuses, in a process whose files may be 4 kB long."""
+    (checkout / "out.jsonl").write_text("earlier\n")
+    script = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from stages.lib.cli import run\nfrom stages.lib.records import replacing\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "def main():\n    with replacing('out.jsonl') as file: file.write('x' * 100_000)\n"
+        "run(main)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=checkout, capture_output=True, text=True)
+    assert ended.returncode == 1 and "File too large; raise the limit" in ended.stderr
+    assert "Traceback" not in ended.stderr and (checkout / "out.jsonl").read_text() == "earlier\n"
+    assert not list(checkout.glob("out.jsonl?*"))
+
+
+def test_a_full_disk_costs_a_journal_its_last_lines_only(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError), Journal("stage", "0" * 16) as journal:
+        journal.append(["one"])
+        patch.setattr("os.fsync", full)
+        journal.append(["two"])
+    with Journal("stage", "0" * 16) as journal:
+        assert next(journal.lines()) == "one"
+
+
+def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").mkdir()
+    with pytest.raises(OSError), replacing(tmp_path / "out.jsonl") as file:
+        file.write("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"\xff" * 64 + path.read_bytes()[64:])
+
+
+@pytest.mark.parametrize("damage", [cut, garble, lambda path: path.write_bytes(b"")], ids=["cut", "garbled", "empty"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_damaged_policy_is_named(folder: Path, name: str, damage: object) -> None:
+    damage(folder / name)
+    with pytest.raises(PolicyError, match=r"policy\.name .*/policy: .*download its files again"):
+        load_model(policy(folder))
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "3", '{"model_type": "llama", "hidden_size": "wide"}', '{"model_type": 7}']
+)
+def test_a_config_of_odd_content(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    with pytest.raises(PolicyError, match=r"policy\.name"):
+        load_model(policy(folder))
+
+
+def test_missing_tensors_are_not_filled_with_random_ones(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PolicyError, match=r"lack 1 tensors, model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_model(policy(folder))
+
+
+def test_an_adapter_without_its_base(tmp_path: Path) -> None:
+    config = {
+        "peft_type": "LORA",
+        "r": 2,
+        "target_modules": ["q_proj"],
+        "base_model_name_or_path": str(tmp_path / "gone"),
+    }
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(PolicyError, match=r"policy\.name"):
+        load_model(policy(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory_names_the_remedy(error: Exception) -> None:
+    with pytest.raises(PolicyError, match=r"lower hardware\.train_batch"), memory("lower hardware.train_batch"):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_it() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_batch"):
+        raise RuntimeError("shapes do not match")
+
+
+# --- restart points of training ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    for step in (2, 10):
+        point = tmp_path / f"checkpoint-{step}"
+        point.mkdir()
+        for name in ("model.safetensors", "optimizer.pt", "trainer_state.json"):
+            (point / name).write_bytes(b"x" * 100)
+        seal(point, fsdp=False)
+    return tmp_path
+
+
+def test_the_newest_point_counts(points: Path) -> None:
+    assert last_checkpoint(points, fsdp=False) == str(points / "checkpoint-10")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "trainer_state.json", COMPLETE])
+@pytest.mark.parametrize("damage", [cut, Path.unlink], ids=["cut", "gone"])
+def test_a_damaged_point_is_passed_over(points: Path, name: str, damage: object) -> None:
+    damage(points / "checkpoint-10" / name)
+    assert last_checkpoint(points, fsdp=False) == str(points / "checkpoint-2")
+
+
+def test_sharded_points_are_not_mixed_with_whole_ones(points: Path) -> None:
+    with pytest.raises(StageError, match=r"written under a launch without FSDP, not FSDP; use that LAUNCH again"):
+        last_checkpoint(points, fsdp=True)
