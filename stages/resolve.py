@@ -11,7 +11,7 @@ from functools import partial
 
 from stages.lib.cli import run
 from stages.lib.generation import Engine, open_engine
-from stages.lib.guides import GUIDES, Guided
+from stages.lib.guides import GUIDES, Guided, GuideError
 from stages.lib.journal import Journal, identity
 from stages.lib.judging_resolved import judge_resolved
 from stages.lib.params import Params, ParamsError, load, root
@@ -28,7 +28,7 @@ def main() -> None:
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
     engine = open_engine(params.sample.engine, params.policy, params.hardware) if unsolved else None
-    prompts, shortened = guided_prompts(unsolved, kind, engine, params) if engine else ([], 0)
+    prompts, notes = guided_prompts(unsolved, kind, engine, params) if engine else ([], {})
     verdicts = partial(
         judge_resolved,
         problems={row.id: row for row in unsolved},
@@ -42,20 +42,32 @@ def main() -> None:
         draw(journal, closed, prompts, engine, params.resolve, verdicts)
         journal.deliver(out)
         closed.done()
-    words = write_counts(
-        data / "counts" / f"resolve-{kind}.json", read(Rollout, out), params.resolve, guides_shortened=shortened
-    )
-    print(f"resolve {kind}: {len(unsolved)} of {len(problems)} problems were unsolved; {words}; {shortened} guides cut")
+    counts = data / "counts" / f"resolve-{kind}.json"
+    words = write_counts(counts, read(Rollout, out), params.resolve, **notes)
+    print(f"resolve {kind}: {len(unsolved)} of {len(problems)} problems were unsolved; {words}")
 
 
 def guided_prompts(
     rows: list[Problem], kind: str, engine: Engine, params: Params
-) -> tuple[list[tuple[str, list[int]]], int]:
-    """Each problem's id and prompt, as token ids; and how many guides were shortened."""
+) -> tuple[list[tuple[str, list[int]]], dict[str, int]]:
+    """Each problem's id and prompt, as token ids; and how many guides were shortened, how many problems too long.
+
+    Raises:
+        GuideError: every problem is too long.
+    """
     guided = Guided(kind, engine.tokenizer, params.prompt, params.resolve, engine.context)
-    made = [guided(row) for row in rows]
-    prompts = [(row.id, prompt.ids) for row, prompt in zip(rows, made, strict=True)]
-    return prompts, sum(prompt.shortened for prompt in made)
+    prompts, shortened = [], 0
+    for row in rows:
+        try:
+            prompt = guided(row)
+        except GuideError as error:
+            last = error
+            continue
+        prompts.append((row.id, prompt.ids))
+        shortened += prompt.shortened
+    if not prompts:
+        raise last
+    return prompts, {"guides_shortened": shortened, "problems_too_long": len(rows) - len(prompts)}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from stages.lib.judging import judge
 from stages.lib.params import load, root
 from stages.lib.prompts import encode, plain
 from stages.lib.records import Rollout, read, read_problems
-from stages.lib.waves import draw, write_counts
+from stages.lib.waves import draw, fitting, write_counts
 
 
 def main() -> None:
@@ -25,14 +25,17 @@ def main() -> None:
     problems = read_problems(data / "problems.jsonl")
     engine = open_engine(params.sample.engine, params.policy, params.hardware)
     prompts = [(row.id, encode(engine.tokenizer, plain(row.problem, params.prompt))) for row in problems]
+    kept = fitting(prompts, params.sample, engine.context)
     references = {row.id: row.answer for row in problems}
     verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)
     key, out = identity("sample"), data / "samples.jsonl"
     with Journal("sample", key) as journal, Journal("sample-solved", key) as solved:
-        draw(journal, solved, prompts, engine, params.sample, verdicts)
+        draw(journal, solved, kept, engine, params.sample, verdicts)
         journal.deliver(out)
         solved.done()
-    print(f"sample: {write_counts(data / 'counts' / 'sample.json', read(Rollout, out), params.sample)}")
+    too_long = len(prompts) - len(kept)
+    counts = data / "counts" / "sample.json"
+    print(f"sample: {write_counts(counts, read(Rollout, out), params.sample, problems_too_long=too_long)}")
 
 
 if __name__ == "__main__":

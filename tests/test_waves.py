@@ -16,7 +16,8 @@ from scipy.stats import chi2_contingency, chisquare
 
 from stages import fallback_merge, resolve, sample
 from stages.lib import testbed, waves
-from stages.lib.generation import Request, uniforms
+from stages.lib.engine import Request, uniforms
+from stages.lib.errors import StageError
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Waves, load
 from stages.lib.records import Judgement, Problem, Rollout, read, write
@@ -31,6 +32,7 @@ class Scripted:
     """An engine whose responses are known: `say` of a request's id, index and seed."""
 
     tokenizer = SimpleNamespace()
+    context = None
     chunk = 5  # no divisor of any wave's size
 
     def __init__(self, say) -> None:
@@ -287,3 +289,12 @@ def test_first_is_what_every_problem_gets(params) -> None:
                 [(4, 1, True), (4, 3, True), (2, 3, True), (4, 1, False)]}  # fmt: skip
     assert list(drawn_of.values()) == [1, 3, 2, 4]
     assert dataclasses.asdict(load(ROOT / "params.yaml").sample).get("first") is None, "no param of its own"
+
+
+def test_problems_too_long_for_the_context_window_are_left_out() -> None:
+    prompts = [("short", [1] * 11), ("long", [1] * 12)]
+    decoding = settings(n=1, wave=1)
+    assert waves.fitting(prompts, decoding, context=20) == prompts[:1]
+    assert waves.fitting(prompts, decoding, context=None) == prompts
+    with pytest.raises(StageError, match=r"shortest has 11 tokens, and max_new_tokens 9 leaves 1 of the context"):
+        waves.fitting(prompts, decoding, context=10)

@@ -46,7 +46,13 @@ def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
 
 
 def rollouts(journal: Journal, requests: Sequence[Request], engine: Engine, decoding: Decoding, seed: int) -> None:
-    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order."""
+    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order.
+
+    Raises:
+        PolicyError: one of them exceeds the context window; said before any is drawn.
+    """
+    if requests:
+        check_context(requests, decoding, engine.context)
     done = sum(1 for _ in journal.lines())
     with tqdm(total=len(requests), initial=done, unit="response", desc=journal.stage, smoothing=0) as bar:
         for chunk in chunks(requests[done:], engine.chunk):
