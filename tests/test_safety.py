@@ -9,7 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -269,19 +272,40 @@ def test_hostile_rows_are_text_in_the_page(tmp_path: Path, monkeypatch: pytest.M
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def hub() -> Iterator[tuple[str, list[str]]]:
+    """A hub that knows nobody: its address, and the tokens that it was shown."""
+    shown: list[str] = []
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            shown.append(self.headers.get("authorization", ""))
+            self.send_error(401)
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", shown
+    server.shutdown()
+
+
 @pytest.mark.parametrize("stage", ["sample", "prepare"])
-def test_errors_do_not_show_secrets(stage: str, checkout: Path) -> None:
-    """An unreachable hub: the error's line names the model or data set, and no token."""
+def test_errors_do_not_show_secrets(stage: str, checkout: Path, hub: tuple[str, list[str]]) -> None:
+    """A hub that refuses the token: the error's line names the model or data set, and not the token."""
     secrets = {"HF_TOKEN": "hf_SECRETSECRETSECRET", "AWS_SECRET_ACCESS_KEY": "awsSECRETaws"}
     text = (checkout / "params.yaml").read_text()
     text = text.replace("name: models/micro", "name: some/model").replace("source: testbed", "source: some/set")
     (checkout / "params.yaml").write_text(text)
     write(checkout / "data/problems.jsonl", [Problem(id="a", problem="1 + 1 =", answer="2", solution="2")])
-    for name in ("HF_ENDPOINT", "https_proxy", "http_proxy"):
-        secrets[name] = "http://127.0.0.1:9"
+    secrets |= {"HF_ENDPOINT": hub[0], "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     environment = {**os.environ, **secrets, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(checkout / "hf")}
     command = [sys.executable, "-m", f"stages.{stage}"]
     ended = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
     said = ended.stdout + ended.stderr
     assert ended.returncode == 1 and said.strip().splitlines()[-1].startswith("error: ")
+    assert any("SECRET" in token for token in hub[1]), "it was sent"
     assert "SECRET" not in said and "Traceback" not in said
