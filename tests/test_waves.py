@@ -265,12 +265,12 @@ def test_adaptive_rows_are_among_the_fixed_ones(micro: Path, capsys: pytest.Capt
         with_params(micro, adaptive=adaptive, wave=2)
         sample.main()
         found[adaptive] = {(row.id, row.index): row.token_ids for row in read(Rollout, "data/samples.jsonl")}
-    assert len(found[False]) == 24 * 4 > len(found[True]) >= 24 * 2
+    assert len(found[False]) == 24 * 8 > len(found[True]) >= 24 * 2
     assert all(found[False][key] == tokens for key, tokens in found[True].items())
     counts = json.loads(Path("data/counts/sample.json").read_text())
     assert counts["tokens"] == counts["tokens_if_fixed"] == sum(map(len, found[False].values()))
     first, second = capsys.readouterr().out.splitlines()
-    assert "% (estimated) of what 4 for each would take" in first and "estimated" not in second
+    assert "% (estimated) of what 8 for each would take" in first and "estimated" not in second
 
 
 def test_resolving_nothing_opens_no_engine(micro: Path, monkeypatch: pytest.MonkeyPatch) -> None:
