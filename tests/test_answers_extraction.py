@@ -2,7 +2,7 @@ r"""Where a response's answer stands: boxes, explicit markers, hedges, and every
 
 import pytest
 
-from stages.lib.answer_extraction import extract, percent_behind_box, reference_text
+from stages.lib.answer.extraction import extract, percent_behind_box, reference_text
 from stages.lib.answers import Reason, verify
 
 BOXES = [

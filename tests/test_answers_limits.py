@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib import answer_pool
-from stages.lib.answer_judge import judge
-from stages.lib.answer_pool import Workers
+from stages.lib.answer import pool as answer_pool
+from stages.lib.answer.judge import judge
+from stages.lib.answer.pool import Workers
 from stages.lib.answers import Reason, verify, verify_all, verify_stream
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,7 +170,7 @@ def test_the_kernel_ends_a_worker_out_of_processor_time() -> None:
 
 def test_memory_is_limited() -> None:
     code = (
-        "import resource; from stages.lib import answer_worker as w\n"
+        "import resource; from stages.lib.answer import worker as w\n"
         "w._load = lambda: lambda a, b: 'equal' if bytearray(4 << 30) else ''\n"
         "w.main()"
     )

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib.answer_exact import Undefined
-from stages.lib.answer_judge import judge
-from stages.lib.answer_limits import Guarded, Unparsed
-from stages.lib.answer_parser import parse
-from stages.lib.answer_text import tidy
+from stages.lib.answer.exact import Undefined
+from stages.lib.answer.judge import judge
+from stages.lib.answer.limits import Guarded, Unparsed
+from stages.lib.answer.parser import parse
+from stages.lib.answer.text import tidy
 from stages.lib.answers import verify
 
 settings.register_profile("project", deadline=None, max_examples=80, derandomize=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stages.lib.answer_judge import judge
+from stages.lib.answer.judge import judge
 from stages.lib.answers import Reason, verify
 
 EVERY = int(os.environ.get("GUIDED_SLOW_PAIRS_EVERY", "4"))  # 1: math-verify sees all 2415 pairs (half a minute)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib import engine_parallel, engine_ray
-from stages.lib.engine import Request, deal
-from stages.lib.engine_parallel import attempt, device_shares, value_of
-from stages.lib.engine_transformers import TransformersEngine
+from stages.lib.engine import parallel as engine_parallel
+from stages.lib.engine import ray as engine_ray
+from stages.lib.engine.interface import Request, deal
+from stages.lib.engine.parallel import attempt, device_shares, value_of
+from stages.lib.engine.transformers import TransformersEngine
 from stages.lib.generation import Engine, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Hardware, Params, Policy
@@ -25,8 +26,8 @@ DECODING = Decoding(n=1, temperature=1.0, top_p=1.0, max_new_tokens=40, seed=0)
 PARENT = """
 import sys
 from stages.lib.cli import run
-from stages.lib.engine_parallel import ParallelEngine
-from stages.lib.engine_transformers import TransformersEngine
+from stages.lib.engine.parallel import ParallelEngine
+from stages.lib.engine.transformers import TransformersEngine
 from stages.lib.params import load
 from dataclasses import replace
 

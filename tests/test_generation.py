@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages.lib.engine import memory_errors, uniforms
-from stages.lib.engine_transformers import SeededSampler, TransformersEngine
+from stages.lib.engine.interface import memory_errors, uniforms
+from stages.lib.engine.transformers import SeededSampler, TransformersEngine
 from stages.lib.generation import Request, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Params, Policy

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from stages import score
 from stages.lib import guides, prompts
-from stages.lib.answer_extraction import extract
+from stages.lib.answer.extraction import extract
 from stages.lib.guides import CUT, Guided, GuideError, first_half, shortened
 from stages.lib.params import Params, load
 from stages.lib.records import Problem, TrainingRow

@@ -10,8 +10,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from stages.lib.engine_parallel import ParallelEngine
-from stages.lib.engine_vllm import VllmEngine, base_of, lora_options
+from stages.lib.engine.parallel import ParallelEngine
+from stages.lib.engine.vllm import VllmEngine, base_of, lora_options
 from stages.lib.generation import Engine, Request, open_engine
 from stages.lib.params import Decoding, Params, Policy
 from stages.lib.policy import PolicyError, load_model

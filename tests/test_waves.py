@@ -16,7 +16,7 @@ from scipy.stats import chi2_contingency, chisquare
 
 from stages import fallback_merge, resolve, sample
 from stages.lib import testbed, waves
-from stages.lib.engine import Request, uniforms
+from stages.lib.engine.interface import Request, uniforms
 from stages.lib.errors import StageError
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Waves, load

@@ -7,7 +7,7 @@ r"""The verifier: does a response's final answer equal the reference?
 The response is free text; its last `\boxed{}` counts or, if `markers`, an explicit "the answer is" / "final answer:" /
 `####`. The answer is a reference in any form that benchmarks use: a value, LaTeX, a solution with a box or `####`.
 
-Most pairs are decided in the calling process, by bounded work (`answer_judge`). What is not read there goes to
+Most pairs are decided in the calling process, by bounded work (`answer.judge`). What is not read there goes to
 math-verify in worker processes with limits of processor time and memory, which start when first needed. Nothing in a
 response is ever evaluated as code. What is accepted and refused: the table in the README; `versions()` for the record.
 """
@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
-from stages.lib.answer_extraction import extract, reference_text
-from stages.lib.answer_judge import judge
-from stages.lib.answer_limits import MAX_ANSWER, Guarded
-from stages.lib.answer_pool import Workers
-from stages.lib.answer_text import readings, tidy
-from stages.lib.answer_worker import oversized, slow_readable
+from stages.lib.answer.extraction import extract, reference_text
+from stages.lib.answer.judge import judge
+from stages.lib.answer.limits import MAX_ANSWER, Guarded
+from stages.lib.answer.pool import Workers
+from stages.lib.answer.text import readings, tidy
+from stages.lib.answer.worker import oversized, slow_readable
 
 TIMEOUT = 5.0
 _WINDOW = 1_000  # verdicts held back behind one that a worker still has

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.lib.answer_exact import Irrational, Undefined, exact
-from stages.lib.answer_limits import Guarded, Unparsed
-from stages.lib.answer_parser import parse
-from stages.lib.answer_text import readings, squeeze, tidy
+from stages.lib.answer.exact import Irrational, Undefined, exact
+from stages.lib.answer.limits import Guarded, Unparsed
+from stages.lib.answer.parser import parse
+from stages.lib.answer.text import readings, squeeze, tidy
 from stages.lib.params import Params, root
 from stages.lib.records import Evaluation, RecordError, read
 

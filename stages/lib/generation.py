@@ -3,7 +3,7 @@
     engine = open_engine("auto", params.policy, params.hardware)
     rollouts(journal, requests_for(prompts, n=4), engine, params.sample, seed=0)   # one row per request, in their order
 
-What an engine is, and which random numbers a request draws: stages/lib/engine.py.
+What an engine is, and which random numbers a request draws: stages/lib/engine/interface.py.
 """
 
 import importlib.util
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from stages.lib import engine_ray
-from stages.lib.engine import Engine, Request, check_context, chunks, requests_for
-from stages.lib.engine_parallel import ParallelEngine
-from stages.lib.engine_transformers import TransformersEngine
-from stages.lib.engine_vllm import VllmEngine
+from stages.lib.engine import ray as engine_ray
+from stages.lib.engine.interface import Engine, Request, check_context, chunks, requests_for
+from stages.lib.engine.parallel import ParallelEngine
+from stages.lib.engine.transformers import TransformersEngine
+from stages.lib.engine.vllm import VllmEngine
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import PolicyError

@@ -158,9 +158,10 @@ def _at(values: dict[str, Any], dotted: str) -> Any:
 
 
 def _files(paths: Sequence[str | Path]) -> Iterator[tuple[str, Path]]:
-    """Every file, and what it is called in its folder: a benchmark's name is its file's."""
+    """Every file but Python's caches, and what it is called in its folder: a benchmark's name is its file's."""
     for path in map(Path, paths):
         if not path.exists():
             raise RecordError(f"{path}: no such file; `dvc repro` makes it")
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        inside = [p for p in inside if p.parent.name != "__pycache__"]
         yield from ((str(p.relative_to(path)), p) for p in inside)

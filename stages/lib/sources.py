@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from stages.lib.answer_extraction import percent_behind_box, reference_text
+from stages.lib.answer.extraction import percent_behind_box, reference_text
 from stages.lib.params import Mapping, Source
 from stages.lib.records import Problem, flaw
 from stages.lib.source_rows import Row, SourceError, rows, stem

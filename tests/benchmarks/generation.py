@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from stages.lib.engine import chunks, deal, uniforms
-from stages.lib.engine_transformers import SeededSampler, TransformersEngine
+from stages.lib.engine.interface import chunks, deal, uniforms
+from stages.lib.engine.transformers import SeededSampler, TransformersEngine
 from stages.lib.generation import Request, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Params, load

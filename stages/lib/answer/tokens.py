@@ -9,7 +9,7 @@ Kinds: number ("4.5e33" whole), letter (one variable), name (a function or const
 import re
 from dataclasses import dataclass
 
-from stages.lib.answer_limits import MAX_DIGITS, MAX_TOKENS, Guarded
+from stages.lib.answer.limits import MAX_DIGITS, MAX_TOKENS, Guarded
 
 _FUNCTIONS = (
     "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot arcsec arccsc asin acos atan "

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from math import comb, factorial, isqrt
 
-from stages.lib.answer_limits import MAX_BITS, MAX_FACTORIAL, Guarded
-from stages.lib.answer_nodes import Node, Num, Op, Quantity, Sym
+from stages.lib.answer.limits import MAX_BITS, MAX_FACTORIAL, Guarded
+from stages.lib.answer.nodes import Node, Num, Op, Quantity, Sym
 
 PRIME = 2**61 - 1
 

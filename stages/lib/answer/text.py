@@ -11,7 +11,7 @@ percent signs and degrees, which the comparison weighs.
 import re
 import unicodedata
 
-from stages.lib.answer_limits import MAX_ANSWER, Guarded
+from stages.lib.answer.limits import MAX_ANSWER, Guarded
 
 _UNICODE = {
     **dict.fromkeys("−–—‒﹣－‐‑", "-"),

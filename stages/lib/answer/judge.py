@@ -4,19 +4,19 @@ r"""The verdict on one extracted answer, without a clock: spelling first, then s
     judge(r"\frac{1}{3}", r"\frac{2}{3}")    ->  Ruling(False)
     judge(r"\int x dx", r"\frac{x^2}{2}")    ->  Ruling(None)       not read here: the slow path decides
 
-All of it runs in the calling process: every step is bounded by the counts in `answer_limits`.
+All of it runs in the calling process: every step is bounded by the counts in `limits`.
 """
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from stages.lib.answer_compare import same
-from stages.lib.answer_exact import Undefined
-from stages.lib.answer_limits import Guarded, Unparsed
-from stages.lib.answer_nodes import Node
-from stages.lib.answer_parser import parse
-from stages.lib.answer_text import readings, squeeze, tidy, words
+from stages.lib.answer.compare import same
+from stages.lib.answer.exact import Undefined
+from stages.lib.answer.limits import Guarded, Unparsed
+from stages.lib.answer.nodes import Node
+from stages.lib.answer.parser import parse
+from stages.lib.answer.text import readings, squeeze, tidy, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ _WRAPPED = re.compile(r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|textit)\s*\{(
 
 
 def judge(reference: str, got: str) -> Ruling:
-    """Compare an extracted answer with a reference's text (see `answer_extraction.reference_text`)."""
+    """Compare an extracted answer with a reference's text (see `extraction.reference_text`)."""
     if _INTEGER.fullmatch(reference) and _INTEGER.fullmatch(got):
         return Ruling(int(reference) == int(got))
     return _judge(reference, got)

@@ -1,8 +1,8 @@
 r"""The slow path: math-verify on sympy, in a process of its own that may be killed at any time.
 
-    python -P -m stages.lib.answer_worker     one JSON line in ({"reference": "", "got": "", "seconds": 5.0}), one out
+    python -P -m stages.lib.answer.worker     one JSON line in ({"reference": "", "got": "", "seconds": 5.0}), one out
 
-It decides what `answer_judge` cannot read (integrals, sums, rare notation). A task that exceeds its processor time, be
+It decides what `judge` cannot read (integrals, sums, rare notation). A task that exceeds its processor time, be
 it in Python or deep in C, is ended by the kernel (an interval timer whose signal nobody handles); memory by RLIMIT_AS.
 Processor time does not depend on what else the machine does. The parent, which sees the process end, starts another.
 

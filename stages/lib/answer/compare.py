@@ -12,7 +12,7 @@ digit count (see `answer_scalars.rounded`).
 from collections.abc import Callable
 from fractions import Fraction
 
-from stages.lib.answer_nodes import (
+from stages.lib.answer.nodes import (
     ZERO,
     Based,
     Const,
@@ -29,12 +29,12 @@ from stages.lib.answer_nodes import (
     Text,
     symbols,
 )
-from stages.lib.answer_numeric import place
-from stages.lib.answer_scalars import is_decimal, scalar
-from stages.lib.answer_sets import Interval, is_region, region
-from stages.lib.answer_shapes import expand, settle, unwrap
-from stages.lib.answer_text import words
-from stages.lib.answer_values import same_value
+from stages.lib.answer.numeric import place
+from stages.lib.answer.scalars import is_decimal, scalar
+from stages.lib.answer.sets import Interval, is_region, region
+from stages.lib.answer.shapes import expand, settle, unwrap
+from stages.lib.answer.text import words
+from stages.lib.answer.values import same_value
 
 _EMPTY = frozenset(("empty set", "no solution", "no solutions", "no real solution", "no real solutions", "null set"))
 _SYNONYMS = {"does not exist": "dne", "doesn t exist": "dne", "infinity": "inf", "impossible": "not possible"}

@@ -1,5 +1,5 @@
-"""What an engine is: prompts in, responses out. The engines: engine_transformers.py, engine_vllm.py; several of them at
-work: engine_parallel.py (processes of this machine), engine_ray.py (a Ray cluster).
+"""What an engine is: prompts in, responses out. The engines: transformers.py, vllm.py; several of them at
+work: parallel.py (processes of this machine), ray.py (a Ray cluster).
 
     rows = engine.generate([Request("train-17", 0, prompt_ids)], params.sample, seed=0)   # list[Rollout], same order
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from stages.lib.engine import Engine, Request, check_context, deal, in_order
+from stages.lib.engine.interface import Engine, Request, check_context, deal, in_order
 from stages.lib.errors import StageError
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import PolicyError, load_tokenizer

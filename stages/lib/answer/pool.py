@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _START = 180.0  # seconds that a worker may take to import its libraries
 _WALL = 6.0  # wall-clock seconds granted per second of processor time, before the parent kills
 _TASKS = 2_000  # tasks after which a worker is replaced: sympy's caches grow
@@ -88,7 +88,7 @@ class _Worker:
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "stages.lib.answer_worker"],
+            [sys.executable, "-P", "-m", "stages.lib.answer.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

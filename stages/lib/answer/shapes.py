@@ -5,9 +5,9 @@ expand(parse(r"1 \pm \sqrt2"))               ->  the list of 1 + \sqrt2 and 1 - 
 unwrap(parse("5"), parse("x = 5"))           ->  (5, 5)
 """
 
-from stages.lib.answer_matrices import computed_matrix
-from stages.lib.answer_nodes import Const, Matrix, Node, Num, Op, Quantity, Rel, Seq, Sym, Text, contains, symbols
-from stages.lib.answer_scalars import scalar
+from stages.lib.answer.matrices import computed_matrix
+from stages.lib.answer.nodes import Const, Matrix, Node, Num, Op, Quantity, Rel, Seq, Sym, Text, contains, symbols
+from stages.lib.answer.scalars import scalar
 
 
 def settle(node: Node) -> Node:

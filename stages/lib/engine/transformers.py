@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-from stages.lib.engine import Request, check_context, deal, in_order, memory_errors, rollout, uniforms
+from stages.lib.engine.interface import Request, check_context, deal, in_order, memory_errors, rollout, uniforms
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import load_model, load_tokenizer, set_threads, stop_ids
 from stages.lib.records import Rollout

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from stages.lib.answer_exact import Undefined
-from stages.lib.answer_limits import Unparsed
-from stages.lib.answer_nodes import Const, Joined, Node, Op, Rel, Seq, Sym, Text, infinity, symbols
-from stages.lib.answer_numeric import place
+from stages.lib.answer.exact import Undefined
+from stages.lib.answer.limits import Unparsed
+from stages.lib.answer.nodes import Const, Joined, Node, Op, Rel, Seq, Sym, Text, infinity, symbols
+from stages.lib.answer.numeric import place
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 _ALL_WORDS = frozenset(

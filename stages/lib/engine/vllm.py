@@ -14,7 +14,7 @@ from typing import Any, get_args
 import torch
 from transformers import AutoConfig, GenerationConfig
 
-from stages.lib.engine import Request, check_context, memory_errors, rollout, stream_seed
+from stages.lib.engine.interface import Request, check_context, memory_errors, rollout, stream_seed
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import PolicyError, load_tokenizer, stop_ids
 from stages.lib.records import Rollout

@@ -13,7 +13,7 @@ make this slow.
 
 import re
 
-from stages.lib.answer_limits import MAX_ANSWER, MAX_RESPONSE
+from stages.lib.answer.limits import MAX_ANSWER, MAX_RESPONSE
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
 _MAX_BOXES = 64

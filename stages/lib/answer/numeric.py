@@ -12,9 +12,9 @@ from fractions import Fraction
 from math import comb, factorial
 from typing import Any
 
-from stages.lib.answer_exact import Irrational, Undefined, exact
-from stages.lib.answer_limits import MAX_ANGLE, MAX_EXPONENT, MAX_FACTORIAL, Guarded, Unparsed
-from stages.lib.answer_nodes import Const, Node, Num, Op, Quantity, Sym
+from stages.lib.answer.exact import Irrational, Undefined, exact
+from stages.lib.answer.limits import MAX_ANGLE, MAX_EXPONENT, MAX_FACTORIAL, Guarded, Unparsed
+from stages.lib.answer.nodes import Const, Node, Num, Op, Quantity, Sym
 
 DIGITS = 50
 

@@ -2,9 +2,9 @@
 
 from fractions import Fraction
 
-from stages.lib.answer_limits import MAX_DEPTH, Guarded, Unparsed
-from stages.lib.answer_nodes import Based, Const, Node, Num, Op, Quantity, Sym
-from stages.lib.answer_tokens import Token
+from stages.lib.answer.limits import MAX_DEPTH, Guarded, Unparsed
+from stages.lib.answer.nodes import Based, Const, Node, Num, Op, Quantity, Sym
+from stages.lib.answer.tokens import Token
 
 END = Token("end", "")
 BASE_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}

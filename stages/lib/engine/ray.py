@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.lib.engine import Engine, Request, check_context, deal, in_order
-from stages.lib.engine_drive import drive
-from stages.lib.engine_parallel import Reply, attempt, value_of
+from stages.lib.engine.drive import drive
+from stages.lib.engine.interface import Engine, Request, check_context, deal, in_order
+from stages.lib.engine.parallel import Reply, attempt, value_of
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import PolicyError, load_tokenizer
 from stages.lib.records import Rollout
 
-CODE = Path(__file__).resolve().parents[2]
+CODE = Path(__file__).resolve().parents[3]
 STORE = 512 << 20  # bytes of a local Ray's object store; what does not fit goes to disk
 
 

@@ -9,11 +9,11 @@ factor. What it does not read (integrals, set-builder notation, prose) raises Un
 import re
 from fractions import Fraction
 
-from stages.lib.answer_cursor import BASE_WORDS, END, based, negative, times, total
-from stages.lib.answer_factors import ACCENTS, Factors, digits_of
-from stages.lib.answer_limits import MAX_DIGITS, MAX_ITEMS, Guarded, Unparsed
-from stages.lib.answer_nodes import Joined, Matrix, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text
-from stages.lib.answer_tokens import Token, tokenize
+from stages.lib.answer.cursor import BASE_WORDS, END, based, negative, times, total
+from stages.lib.answer.factors import ACCENTS, Factors, digits_of
+from stages.lib.answer.limits import MAX_DIGITS, MAX_ITEMS, Guarded, Unparsed
+from stages.lib.answer.nodes import Joined, Matrix, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text
+from stages.lib.answer.tokens import Token, tokenize
 
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\in": "in", r"\approx": "approx",

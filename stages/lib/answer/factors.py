@@ -1,16 +1,16 @@
 r"""The parser's inner half: numbers, names, brackets, functions, roots, matrices.
 
 `Factors` reads what stands between operators; the operators, and `listing` and `sum` which brackets hold, are added by
-`answer_parser.Parser`.
+`parser.Parser`.
 """
 
 from fractions import Fraction
 
-from stages.lib.answer_cursor import letter, negative, number, times
-from stages.lib.answer_limits import MAX_ITEMS, Unparsed
-from stages.lib.answer_nodes import Const, Matrix, Node, Num, Op, Quantity, Seq, Sym, symbols
-from stages.lib.answer_tokens import CONSTANTS, Token
-from stages.lib.answer_words import Words
+from stages.lib.answer.cursor import letter, negative, number, times
+from stages.lib.answer.limits import MAX_ITEMS, Unparsed
+from stages.lib.answer.nodes import Const, Matrix, Node, Num, Op, Quantity, Seq, Sym, symbols
+from stages.lib.answer.tokens import CONSTANTS, Token
+from stages.lib.answer.words import Words
 
 ACCENTS = frozenset((
     r"\vec", r"\hat", r"\bar", r"\tilde", r"\dot", r"\ddot", r"\mathbf", r"\mathbb", r"\mathcal", r"\overline",

@@ -1,4 +1,4 @@
-"""What a task of Ray Data runs (engine_ray.py). A file of its own: the tasks' processes need not import torch."""
+"""What a task of Ray Data runs (ray.py). A file of its own: the tasks' processes need not import torch."""
 
 import pickle
 from typing import Any

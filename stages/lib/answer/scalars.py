@@ -9,9 +9,9 @@ The reference decides what is exact. Every tolerance of the verifier stands in t
 
 from fractions import Fraction
 
-from stages.lib.answer_exact import Irrational, Undefined, exact
-from stages.lib.answer_limits import Unparsed
-from stages.lib.answer_nodes import (
+from stages.lib.answer.exact import Irrational, Undefined, exact
+from stages.lib.answer.limits import Unparsed
+from stages.lib.answer.nodes import (
     Based,
     Joined,
     Matrix,
@@ -27,9 +27,9 @@ from stages.lib.answer_nodes import (
     infinity,
     symbols,
 )
-from stages.lib.answer_numeric import place
-from stages.lib.answer_units import conflict
-from stages.lib.answer_values import same_value
+from stages.lib.answer.numeric import place
+from stages.lib.answer.units import conflict
+from stages.lib.answer.values import same_value
 
 _DECIMAL = Fraction(1, 10_000)  # relative tolerance where the reference is a decimal ...
 _MEASURED = Fraction(5, 1000)  # ... and where it is a measurement in scientific notation

@@ -15,10 +15,10 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from stages.lib.answer_exact import PRIME, Irrational, Undefined, exact, modular
-from stages.lib.answer_limits import Guarded
-from stages.lib.answer_nodes import Node, Op, contains, symbols
-from stages.lib.answer_numeric import DIGITS, Numeric, context
+from stages.lib.answer.exact import PRIME, Irrational, Undefined, exact, modular
+from stages.lib.answer.limits import Guarded
+from stages.lib.answer.nodes import Node, Op, contains, symbols
+from stages.lib.answer.numeric import DIGITS, Numeric, context
 
 
 def same_value(left: Node, right: Node) -> bool:

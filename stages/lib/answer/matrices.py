@@ -5,8 +5,8 @@ computed_matrix(parse(r"2\begin{pmatrix}1\\3\end{pmatrix}"))   ->  the matrix of
 
 from collections.abc import Callable
 
-from stages.lib.answer_limits import Unparsed
-from stages.lib.answer_nodes import Matrix, Node, Op
+from stages.lib.answer.limits import Unparsed
+from stages.lib.answer.nodes import Matrix, Node, Op
 
 
 def computed_matrix(node: Op) -> Node:

@@ -8,11 +8,11 @@ r"""The parser's words: text answers, numbers in words, and units behind a value
 
 from fractions import Fraction
 
-from stages.lib.answer_cursor import Cursor
-from stages.lib.answer_limits import Unparsed
-from stages.lib.answer_nodes import Node, Num, Op, Quantity, Text
-from stages.lib.answer_tokens import Token
-from stages.lib.answer_units import APPROXIMATELY, CURRENCIES, MULTIPLIERS, NOT_UNITS, NUMBER_WORDS, PERCENT, unit_name
+from stages.lib.answer.cursor import Cursor
+from stages.lib.answer.limits import Unparsed
+from stages.lib.answer.nodes import Node, Num, Op, Quantity, Text
+from stages.lib.answer.tokens import Token
+from stages.lib.answer.units import APPROXIMATELY, CURRENCIES, MULTIPLIERS, NOT_UNITS, NUMBER_WORDS, PERCENT, unit_name
 
 _NUMBERS = {word: Num(value) for word, value in NUMBER_WORDS.items()}
 
