@@ -190,9 +190,9 @@ def run(command: str, root: Path, name: str, stop: Callable[[subprocess.Popen], 
             stop, stopped = None, True
         if time.monotonic() - began > 900:
             os.killpg(process.pid, KILL)
-            raise SystemExit(f"{name} hangs:\n{errors.read_text()[-2000:]}")
+            raise SystemExit(f"{name} hangs:\n{errors.read_text(errors='replace')[-2000:]}")
         time.sleep(0.02)
-    return Ended(process.returncode, errors.read_text(), time.monotonic() - began, begun, stopped)
+    return Ended(process.returncode, errors.read_text(errors="replace"), time.monotonic() - began, begun, stopped)
 
 
 def stopper(number: int) -> Callable[[subprocess.Popen], None]:
