@@ -10,20 +10,25 @@ work": stops that found journal lines, parts or restart points on disk. "Ends co
 got to its end and every file under data/, models/cells/ and reports/ was compared with the undisturbed run's; a
 missing, additional or differing file is a fault, and so are other names in .scratch/, a process that lives on, or more
 than one line after SIGTERM or Ctrl-C. "Work redone": journal lines, parts and restart points that were on disk at a
-stop and were lost or made again. A stage of a matrix is represented by one of its cells.
+stop and were lost or made again; not measured for `dvc repro`. A stage of a matrix is represented by one of its cells.
+"""
+MENDED = """\
+{} stops of `dvc repro` fell into the writing of dvc.lock, which is not atomic: `git checkout dvc.lock` was needed
+before the next start.
 """
 
 
 def report(figures: dict[str, Any], fuzz: dict[str, Any]) -> str:
     """The page in Markdown; `fuzz`: what tests/fuzz.py wrote, empty if it was not run."""
     rows, stops = figures["rows"], sum(sum(row["stops"].values()) for row in figures["rows"])
-    redone, faults = sum(row["redone"] for row in rows), [fault for row in rows for fault in row["faults"]]
+    redone, faults = sum(row["redone"] or 0 for row in rows), [fault for row in rows for fault in row["faults"]]
     lost = "Nothing was lost." if not faults and not redone else f"{len(faults)} faults, {redone} items made again."
     parts = [
         "# Reliability\n",
         f"{stops} stops, {sum(row['ends'] for row in rows)} ends compared. {lost}\n",
         table(HEADER, [cells(row) for row in rows]),
         EXPLAINED,
+        *([MENDED.format(sum(row["mended"] for row in rows))] if any(row["mended"] for row in rows) else []),
         f"Commit {figures['commit']}, {figures['minutes']} minutes: `{figures['command']}`.\n",
         *(["## Faults\n", "".join(f"- {fault}\n" for fault in faults)] if faults else []),
         *([inputs(fuzz)] if fuzz else []),
@@ -41,7 +46,14 @@ def inputs(fuzz: dict[str, Any]) -> str:
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     stops = ", ".join(f"{count} {name}" for name, count in sorted(row["stops"].items()))
     return (
-        *(row["stage"], str(row["seconds"]), stops, str(row["amid"]), str(row["ends"]), str(row["redone"])),
+        *(
+            row["stage"],
+            str(row["seconds"]),
+            stops,
+            str(row["amid"]),
+            str(row["ends"]),
+            "–" if row["redone"] is None else str(row["redone"]),
+        ),
         str(len(row["faults"])),
     )
 
