@@ -75,7 +75,8 @@ def test_every_declared_param_and_dep_changes_the_identity(checkout: Path) -> No
     params, deps = declared("sample") if prepared(checkout) else ({}, [])
     known = {identity("sample")}
     for dep in deps:
-        dep.write_text(dep.read_text() + "\n#")
+        file = dep / "__init__.py" if dep.is_dir() else dep
+        file.write_text(file.read_text() + "\n#")
         known.add(identity("sample"))
     values = YAML(typ="safe").load(Path("params.yaml").read_text())
     for section in params:

@@ -1,16 +1,16 @@
 """What a task of Ray Data runs (ray.py). A file of its own: the tasks' processes need not import torch."""
 
-import pickle
+import json
 from typing import Any
 
 
 def drive(batch: dict[str, Any], engines: list[Any]) -> dict[str, Any]:
-    """Hand a portion {"portion": [number], "job": [pickled]} to its engine and wait for the pickled reply."""
+    """Hand a portion {"portion": [number], "job": [JSON]} to its engine and wait for the reply, JSON too."""
     import ray
 
     number = int(batch["portion"][0])
     try:
         reply = ray.get(engines[number % len(engines)].generate.remote(batch["job"][0]))
     except ray.exceptions.RayActorError as error:
-        reply = pickle.dumps(("ended", type(error).__name__))
+        reply = json.dumps(["ended", type(error).__name__])
     return {"portion": [number], "reply": [reply]}

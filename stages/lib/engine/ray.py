@@ -6,11 +6,12 @@ without it Ray is started on this machine, and ended with the stage. Tensor para
 
 import atexit
 import importlib.util
+import json
 import logging
 import os
-import pickle
 import signal
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from stages.lib.engine.interface import Engine, Request, check_context, deal, in
 from stages.lib.engine.parallel import Reply, attempt, value_of
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import PolicyError, load_tokenizer
-from stages.lib.records import Rollout
+from stages.lib.records import Rollout, from_dict
 
 CODE = Path(__file__).resolve().parents[3]
 STORE = 512 << 20  # bytes of a local Ray's object store; what does not fit goes to disk
@@ -50,8 +51,9 @@ class RayEngine:
         portions = deal(requests, self.each, self.batch, len(self.engines))
         if not portions:
             return []
+        words = {field.name: getattr(decoding, field.name) for field in fields(Decoding)}
         jobs = [
-            {"portion": number, "job": pickle.dumps(([requests[place] for place in places], decoding, seed))}
+            {"portion": number, "job": json.dumps([[vars(requests[place]) for place in places], words, seed])}
             for number, places in enumerate(portions)
         ]
         replies = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map_batches(
@@ -61,7 +63,11 @@ class RayEngine:
             num_cpus=0,  # it waits; the engines have the processors
             concurrency=min(len(self.engines), len(jobs)),
         )
-        return in_order((portions[row["portion"]], value_of(pickle.loads(row["reply"]))) for row in replies.iter_rows())
+        return in_order((portions[row["portion"]], rows_of(json.loads(row["reply"]))) for row in replies.iter_rows())
+
+
+def rows_of(reply: Reply) -> list[Rollout]:
+    return [from_dict(Rollout, row, "an engine's reply") for row in value_of(reply)]
 
 
 class Actor:
@@ -78,9 +84,13 @@ class Actor:
         engine = value_of(self.opened)
         return engine.chunk, engine.batch, engine.context
 
-    def generate(self, job: bytes) -> bytes:
-        """The pickled reply to a pickled (requests, decoding, seed)."""
-        return pickle.dumps(attempt(value_of(self.opened).generate, *pickle.loads(job)))
+    def generate(self, job: str) -> str:
+        """The reply to [requests, decoding, seed], both in JSON."""
+        return json.dumps(attempt(self._generate, *json.loads(job)))
+
+    def _generate(self, requests: list[dict], decoding: dict, seed: int) -> list[dict]:
+        asked = [Request(**request) for request in requests]
+        return [vars(row) for row in value_of(self.opened).generate(asked, Decoding(**decoding), seed)]
 
 
 def connect(engines: int) -> float:

@@ -39,7 +39,7 @@ class VllmEngine:
         self.adapter = lora_request(policy) if adapter else None
         self.llm = start(name, revision, policy, hardware, lora_options(adapter))
         self.context = self.llm.llm_engine.model_config.max_model_len
-        self.stop = stop_ids(self.tokenizer, generation_config(name, revision, policy.trust_remote_code))
+        self.stop = stop_ids(self.tokenizer, generation_config(name, revision, policy))
 
     @staticmethod
     def gpus(hardware: Hardware) -> int:
@@ -130,10 +130,10 @@ def lora_request(policy: Policy) -> Any:
     return LoRARequest("adapter", 1, str(Path(policy.name).resolve()))
 
 
-def generation_config(name: str, revision: str | None, trust_remote_code: bool) -> GenerationConfig:
+def generation_config(name: str, revision: str | None, policy: Policy) -> GenerationConfig:
     """The model's generation config; where it has none, what its config says."""
     try:
         return GenerationConfig.from_pretrained(name, revision=revision)
     except OSError:
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=policy.trust_remote_code)
         return GenerationConfig.from_model_config(config)
