@@ -142,6 +142,7 @@ def test_each_engine_has_its_own_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def ray_here(monkeypatch: pytest.MonkeyPatch):
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own is 15: minutes beside other work
     yield ray
     ray.shutdown()
 
