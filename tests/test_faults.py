@@ -2,9 +2,12 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,44 @@ def test_a_file_that_outgrows_its_limit_leaves_the_old_one(checkout: Path) -> No
     assert ended.returncode == 1 and "File too large; raise the limit" in ended.stderr
     assert "Traceback" not in ended.stderr and (checkout / "out.jsonl").read_text() == "earlier\n"
     assert not list(checkout.glob("out.jsonl?*"))
+
+
+@pytest.fixture
+def anyones(checkout: Path) -> Iterator[Path]:
+    """The checkout where every user can reach it: permissions do not bind root, so the stage runs as another."""
+    folder = Path(tempfile.mkdtemp())
+    shutil.copytree(checkout, folder, dirs_exist_ok=True)
+    (folder / "data").mkdir()
+    (folder / "data" / "problems.jsonl").write_text("earlier\n")
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def prepare_as_nobody(folder: Path) -> str:
+    """The line that prepare ends with, run by a user whom permissions bind; the interpreter may be root's alone."""
+    script = (
+        "import os; from stages import prepare; from stages.lib.cli import run\n"
+        "if os.geteuid() == 0: os.setresuid(65534, 65534, 65534)\n"
+        "run(prepare.main)"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert (folder / "data" / "problems.jsonl").read_text() == "earlier\n"
+    return ended.stderr.splitlines()[-1]
+
+
+def test_an_output_folder_that_is_read_only(anyones: Path) -> None:
+    (anyones / "data").chmod(0o555)
+    line = prepare_as_nobody(anyones)
+    assert line.startswith("error: data/problems.jsonl") and "Permission denied; change its permissions" in line
+
+
+def test_an_input_that_may_not_be_read(anyones: Path) -> None:
+    (anyones / "params.yaml").chmod(0)
+    assert "params.yaml" in (line := prepare_as_nobody(anyones)) and "Permission denied" in line
 
 
 def test_a_full_disk_costs_a_journal_its_last_lines_only(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
