@@ -322,7 +322,7 @@ def test_shares_right_are_of_the_responses_that_every_problem_has(folder: Path) 
 @pytest.mark.parametrize(
     ("adaptive", "groups", "scale"),
     [
-        (True, ["unsolved", "3", "1"], "samples drawn until one is right"),
+        (True, [">4", "3", "1"], "samples drawn until one is right"),
         (False, ["0/4", "1/4", "3/4"], "right samples of the training problem"),
     ],
 )

@@ -80,7 +80,7 @@ def by_solved(pairs: pd.DataFrame, merged: dict[str, Merged], sample: Waves, dra
     """Training problems by how readily samples solve them, the hardest first: -log p per token of both responses.
 
     group, data, problems, value, low, high. group: "2/4", how many of the samples were right; of adaptive sampling,
-    which keeps on only while all are wrong, "unsolved" or how many were drawn until one was right.
+    which keeps on only while all are wrong, how many were drawn until one was right, or ">8" where none of 8 was.
     """
     groups = pairs["id"].map(lambda id_: readiness(merged[id_], sample))
     rows = []
@@ -96,7 +96,7 @@ def readiness(row: Merged, sample: Waves) -> tuple[int, str]:
     """Where `by_solved` puts a problem, and what the group is called."""
     if not sample.adaptive:
         return row.samples_correct, f"{row.samples_correct}/{row.samples}"
-    return (-row.samples, str(row.samples)) if row.samples_correct else (-sample.n - 1, "unsolved")
+    return (-row.samples, str(row.samples)) if row.samples_correct else (-sample.n - 1, f">{sample.n}")
 
 
 def scale(sample: Waves) -> str:
