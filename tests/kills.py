@@ -1,8 +1,11 @@
 """Kill every stage again and again, start it again, and compare with a run that nobody touched.
 
-    python tests/kills.py --kills 1 --stages sample,train                     # the short version, about a minute
+    python tests/kills.py --kills 1 --stages sample,train --repro 1           # the short version, of .ci/run
     python tests/kills.py --kills 20 --json kills.json                        # the long one, every stage and dvc repro
     python tests/kills.py --from kills.json --report reports/reliability.md   # the report alone
+
+The short version takes two minutes of processor time: five by the clock on two busy cores (load 5 to 7), a third of
+these for dvc repro.
 
 In a temporary clone and at a miniature of the params, the pipeline is run once undisturbed. Then each stage starts from
 nothing and is stopped at random moments of its life, from the first import to the delivery of its outs: by SIGKILL to
@@ -13,7 +16,7 @@ before it starts again, as DVC does. When it gets to its end, these must hold, o
 - .scratch/ holds the same names as after an undisturbed run;
 - journal lines, parts and restart points that were on disk at a stop were neither lost nor made again: the files are
   watched while the stage works, and a journal that it shortens or replaces counts even if the same lines come back
-  (one that it shortens in place and has filled again within 20 ms, between two looks, goes unseen);
+  (one that it shortens in place and has filled again between two looks, 20 ms apart, goes unseen);
 - after SIGTERM or Ctrl-C: one line, no traceback, status 143 or 130, no process left.
 
 `dvc repro` is stopped likewise, also alone, so that the stage it had started lives on; it must end in the same files
@@ -144,7 +147,7 @@ class Watch:
     """The journals of .scratch/ as they are before a start: a stage that drops one and writes the same again is seen.
 
     Each is held open: renamed it stays the same file, and its inode is not given to another. Removed or replaced it
-    has no name any more; shortened in place it is seen if it is still shorter at a `look`.
+    has no name any more; shortened in place it is seen if it still is at a `look`.
     """
 
     def __init__(self, root: Path):

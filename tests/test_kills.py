@@ -18,11 +18,11 @@ path, done = Path(".scratch/{name}.jsonl"), Path(".scratch/{name}.done")
 """
 STAGES = {  # what a restarted stage does with the three lines it finds, and how many of them count as made again
     "only grows": ("with path.open('a') as file: file.write(REST)", 0),
-    "reopens a delivered journal": ("done.replace(path); time.sleep(0.1); path.replace(done)", 0),
-    "drops a torn line": ("os.truncate(path, len(FOUND)); time.sleep(0.1); path.open('a').write(REST)", 0),
-    "draws all again": ("path.write_text(''); time.sleep(0.1); path.write_text(FOUND)", 3),
-    "draws the last line again": ("os.truncate(path, 18); time.sleep(0.1); path.open('a').write(FOUND[18:])", 1),
-    "cuts a line": ("os.truncate(path, 20); time.sleep(0.1); path.open('a').write(FOUND[20:])", 1),
+    "reopens a delivered journal": ("done.replace(path); time.sleep(0.3); path.replace(done)", 0),
+    "drops a torn line": ("os.truncate(path, len(FOUND)); time.sleep(0.3); path.open('a').write(REST)", 0),
+    "draws all again": ("path.write_text(''); time.sleep(0.3); path.write_text(FOUND)", 3),
+    "draws the last line again": ("os.truncate(path, 18); time.sleep(0.3); path.open('a').write(FOUND[18:])", 1),
+    "cuts a line": ("os.truncate(path, 20); time.sleep(0.3); path.open('a').write(FOUND[20:])", 1),
     "removes and draws again": ("path.unlink(); path.write_text(FOUND)", 3),
     "replaces": ("new = Path('new'); new.write_text(FOUND); new.replace(path)", 3),
     "delivers another": ("path.unlink(); done.write_text(FOUND)", 3),
