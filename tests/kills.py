@@ -1,8 +1,11 @@
 """Kill every stage again and again, start it again, and compare with a run that nobody touched.
 
-    python tests/kills.py --kills 1 --stages sample,train                     # the short version, about a minute
+    python tests/kills.py --kills 1 --stages sample,train --repro 1           # the short version, of .ci/run
     python tests/kills.py --kills 20 --json kills.json                        # the long one, every stage and dvc repro
     python tests/kills.py --from kills.json --report reports/reliability.md   # the report alone
+
+The short version takes two minutes of processor time: five by the clock on two busy cores (load 5 to 7), a third of
+these for dvc repro.
 
 In a temporary clone and at a miniature of the params, the pipeline is run once undisturbed. Then each stage starts from
 nothing and is stopped at random moments of its life, from the first import to the delivery of its outs: by SIGKILL to
@@ -11,7 +14,9 @@ before it starts again, as DVC does. When it gets to its end, these must hold, o
 
 - every file under data/, models/cells/ and reports/ has the bytes of the undisturbed run, and there are no others;
 - .scratch/ holds the same names as after an undisturbed run;
-- journal lines, parts and restart points that were on disk at a stop were neither lost nor made again;
+- journal lines, parts and restart points that were on disk at a stop were neither lost nor made again: the files are
+  watched while the stage works, and a journal that it shortens or replaces counts even if the same lines come back
+  (one that it shortens in place and has filled again between two looks, 20 ms apart, goes unseen);
 - after SIGTERM or Ctrl-C: one line, no traceback, status 143 or 130, no process left.
 
 `dvc repro` is stopped likewise, also alone, so that the stage it had started lives on; it must end in the same files
@@ -20,6 +25,7 @@ empties it is counted, and dvc.lock taken back from git. A stage of a matrix is 
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import math
@@ -34,8 +40,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 from dvc.repo import Repo
@@ -58,6 +65,7 @@ hardware: {generation_batch: 4, checkpoint_every: 2}
 """
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 ALONE = "dvc alone"
+POLL = 0.02  # seconds between two looks at a running stage
 
 
 @dataclass
@@ -135,11 +143,47 @@ def step(inside: Path) -> int:
     return int(inside.parent.name.split("-")[1])
 
 
-def made_again(before: Finished, after: Finished, begun: dict[str, int]) -> int:
-    """How much of the work that was finished before was lost or made again; `begun`: first restart point made since."""
-    lost = sum(len(lines) for name, lines in before.lines.items() if after.lines.get(name, [])[: len(lines)] != lines)
+class Watch:
+    """The journals of .scratch/ as they are before a start: a stage that drops one and writes the same again is seen.
+
+    Each is held open: renamed it stays the same file, and its inode is not given to another. Removed or replaced it
+    has no name any more; shortened in place it is seen if it still is at a `look`.
+    """
+
+    def __init__(self, root: Path):
+        self.files: dict[str, tuple[BinaryIO, list[int]]] = {}  # and where each whole line ends, in bytes
+        self.least: dict[str, float] = {}  # the smallest size seen since
+        for path in (*(root / ".scratch").glob("*.jsonl"), *(root / ".scratch").glob("*.done")):
+            with contextlib.suppress(FileNotFoundError):  # of a stage that lives on and is delivering
+                file = path.open("rb", buffering=0)
+                whole = (len(line) for line in file.readall().splitlines(True) if line.endswith(b"\n"))
+                self.files[path.stem], self.least[path.stem] = (file, list(accumulate(whole))), math.inf
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file, _ends in self.files.values():
+            file.close()
+
+    def look(self) -> None:
+        for name, (file, _ends) in self.files.items():
+            now = os.fstat(file.fileno())
+            self.least[name] = min(self.least[name], now.st_size if now.st_nlink else 0)
+
+    def dropped(self) -> dict[str, int]:
+        """Per journal: the whole lines that were once not there any more."""
+        return {name: sum(end > self.least[name] for end in ends) for name, (_file, ends) in self.files.items()}
+
+
+def made_again(before: Finished, after: Finished, ended: "Ended") -> int:
+    """How much of the work that was finished before a run was lost in it or made again."""
+    lost = sum(
+        len(lines) if after.lines.get(name, [])[: len(lines)] != lines else ended.dropped.get(name, 0)
+        for name, lines in before.lines.items()
+    )
     parts = sum(after.parts.get(name) != written for name, written in before.parts.items())
-    steps = sum(1 for name, done in before.steps.items() if begun.get(name, math.inf) <= done and done > 0)
+    steps = sum(1 for name, done in before.steps.items() if ended.begun.get(name, math.inf) <= done and done > 0)
     return lost + parts + steps
 
 
@@ -154,6 +198,7 @@ class Ended:
     errors: str
     seconds: float
     begun: dict[str, int]  # per training: the first restart point it wrote
+    dropped: dict[str, int]  # per journal: lines that were there when it started, and at some time were not
     stopped: bool  # it was at work when its stop was due
 
 
@@ -180,19 +225,23 @@ def run(command: str, root: Path, name: str, stop: Callable[[subprocess.Popen], 
     """Run a command; `after` seconds call `stop` if it is still at work."""
     errors = root.parent / "errors.txt"
     old = set((root / ".scratch").glob("train-*/checkpoint-*/complete"))
-    began, begun = time.monotonic(), {}
-    process, stopped = start(command, root, name, errors), False
-    while process.poll() is None:
-        for path in set((root / ".scratch").glob("train-*/checkpoint-*/complete")) - old:
-            begun[path.parent.parent.name] = min(step(path), begun.get(path.parent.parent.name, step(path)))
-        if stop and time.monotonic() - began >= after:
-            stop(process)
-            stop, stopped = None, True
-        if time.monotonic() - began > 900:
-            os.killpg(process.pid, KILL)
-            raise SystemExit(f"{name} hangs:\n{errors.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.02)
-    return Ended(process.returncode, errors.read_text(errors="replace"), time.monotonic() - began, begun, stopped)
+    with Watch(root) as watch:
+        began, begun = time.monotonic(), {}
+        process, stopped = start(command, root, name, errors), False
+        while process.poll() is None:
+            watch.look()
+            for path in set((root / ".scratch").glob("train-*/checkpoint-*/complete")) - old:
+                begun[path.parent.parent.name] = min(step(path), begun.get(path.parent.parent.name, step(path)))
+            if stop and time.monotonic() - began >= after:
+                stop(process)
+                stop, stopped = None, True
+            if time.monotonic() - began > 900:
+                os.killpg(process.pid, KILL)
+                raise SystemExit(f"{name} hangs:\n{errors.read_text(errors='replace')[-2000:]}")
+            time.sleep(POLL)
+        watch.look()
+    seconds, said = time.monotonic() - began, errors.read_text(errors="replace")
+    return Ended(process.returncode, said, seconds, begun, watch.dropped(), stopped)
 
 
 def stopper(number: int) -> Callable[[subprocess.Popen], None]:
@@ -255,7 +304,7 @@ def stage_trial(task: Task, root: Path, stops: list[int], rng: random.Random) ->
         number, after = waiting.pop()
         before = finished(root)
         ended = run(task.command, root, task.name, stopper(number), after)
-        tally.redone += made_again(before, finished(root), ended.begun)
+        tally.redone += made_again(before, finished(root), ended)
         if ended.status == 0:  # it was faster than the stop, which comes again, earlier
             compare(tally, whole, scratch, root)
             forget(task, root)
@@ -268,7 +317,7 @@ def stage_trial(task: Task, root: Path, stops: list[int], rng: random.Random) ->
             remove(task.outs)
     before = finished(root)
     ended = run(task.command, root, task.name, None, 0)
-    tally.redone += made_again(before, finished(root), ended.begun)
+    tally.redone += made_again(before, finished(root), ended)
     if ended.status:
         tally.faults.append(f"{task.name}: the restart failed: {ended.errors[-300:]}")
     compare(tally, whole, scratch, root)

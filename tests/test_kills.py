@@ -1,0 +1,44 @@
+"""Does the harness of tests/kills.py see a stage that drops finished work and makes the same again?"""
+
+from pathlib import Path
+
+import pytest
+
+from tests import kills
+
+NAME = "sample-0123456789abcdef"
+FOUND = '{"i": 0}\n{"i": 1}\n{"i": 2}\n'
+REST = '{"i": 3}\n'
+STAGE = """\
+import os, time
+from pathlib import Path
+FOUND, REST = {found!r}, {rest!r}
+path, done = Path(".scratch/{name}.jsonl"), Path(".scratch/{name}.done")
+{body}
+"""
+STAGES = {  # what a restarted stage does with the three lines it finds, and how many of them count as made again
+    "only grows": ("with path.open('a') as file: file.write(REST)", 0),
+    "reopens a delivered journal": ("done.replace(path); time.sleep(0.3); path.replace(done)", 0),
+    "drops a torn line": ("os.truncate(path, len(FOUND)); time.sleep(0.3); path.open('a').write(REST)", 0),
+    "draws all again": ("path.write_text(''); time.sleep(0.3); path.write_text(FOUND)", 3),
+    "draws the last line again": ("os.truncate(path, 18); time.sleep(0.3); path.open('a').write(FOUND[18:])", 1),
+    "cuts a line": ("os.truncate(path, 20); time.sleep(0.3); path.open('a').write(FOUND[20:])", 1),
+    "removes and draws again": ("path.unlink(); path.write_text(FOUND)", 3),
+    "replaces": ("new = Path('new'); new.write_text(FOUND); new.replace(path)", 3),
+    "delivers another": ("path.unlink(); done.write_text(FOUND)", 3),
+    "loses all": ("path.unlink()", 3),
+    "writes others": ("path.write_text(FOUND.replace('1', '7'))", 3),
+}
+
+
+@pytest.mark.parametrize("body, again", STAGES.values(), ids=STAGES.keys())
+def test_work_that_a_restarted_stage_makes_again_is_counted(tmp_path: Path, body: str, again: int) -> None:
+    root = tmp_path / "clone"
+    (root / ".scratch").mkdir(parents=True)
+    found = root / ".scratch" / f"{NAME}{'.done' if body.startswith('done') else '.jsonl'}"
+    found.write_text(FOUND + ('{"i": ' if "torn" in body else ""))
+    (root / "stage.py").write_text(STAGE.format(found=FOUND, rest=REST, name=NAME, body=body))
+    before = kills.finished(root)
+    ended = kills.run("python stage.py", root, "sample", None, 0)
+    assert (ended.status, ended.errors) == (0, "")
+    assert kills.made_again(before, kills.finished(root), ended) == again
