@@ -44,7 +44,7 @@ def merge(params: Any, preset: Any, where: str = "") -> None:
     for key, value in preset.items():
         if key not in params:
             raise ParamsError(f"the preset's key {where}{key} is not in params.yaml")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(params[key], dict):
             merge(params[key], value, f"{where}{key}.")
         else:
             params[key] = listed(params[key], value) if isinstance(value, list) else value

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from stages.lib.cli import run
 from stages.lib.generation import Request, open_engine, requests_for, rollouts
-from stages.lib.journal import Journal, identity
+from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging import judge
 from stages.lib.params import Params, ParamsError, Policy, load, root
 from stages.lib.prompts import encode, plain
@@ -25,11 +25,13 @@ from stages.lib.records import Evaluation, Problem, RecordError, Rollout, read, 
 
 
 def main() -> None:
-    params = load()
-    cell, policy, seed = target(sys.argv[1:], params)
+    words = sys.argv[1:]
+    params, cell = load(), cell_of(words)
+    key = target_identity(words)
+    policy, seed = target(words, params)
     problems = {f"{name}/{row.id}": (name, row) for name, row in benchmark_problems()}
     engine = open_engine(params.sample.engine, policy, params.hardware)
-    with Journal(f"evaluate-{cell}", target_identity(sys.argv[1:])) as journal:
+    with Journal(f"evaluate-{cell}", unchanged(key, target_identity(words))) as journal:
         requests = benchmark_requests(problems, engine.tokenizer, params)
         rollouts(journal, requests, engine, params.evaluate, seed)
         rows = list(evaluations(journal, problems, params))
@@ -40,15 +42,21 @@ def main() -> None:
     print(f"evaluate {cell}: {accuracy:.1f} % of {len(rows)} responses correct ({reasons})")
 
 
-def target(words: list[str], params: Params) -> tuple[str, Policy, int]:
-    """The name, policy and sampling seed that the command line asks for."""
+def cell_of(words: list[str]) -> str:
+    """The name of what the command line asks for: base, or a cell of the grid."""
     if words == ["base"]:
-        return "base", params.policy, params.evaluate.seed
+        return "base"
     if len(words) != 3 or not words[2].isdigit():
         raise ParamsError(f"evaluate takes `base`, or data, loss and seed (rewritten dft 0), not {' '.join(words)!r}")
-    cell = "-".join(words)
-    policy = replace(params.policy, name=str(root() / "models" / "cells" / cell), revision=None)
-    return cell, policy, params.evaluate.seed + int(words[2])
+    return "-".join(words)
+
+
+def target(words: list[str], params: Params) -> tuple[Policy, int]:
+    """The policy and sampling seed that the command line asks for."""
+    if words == ["base"]:
+        return params.policy, params.evaluate.seed
+    folder = root() / "models" / "cells" / cell_of(words)
+    return replace(params.policy, name=str(folder), revision=None), params.evaluate.seed + int(words[2])
 
 
 def target_identity(words: list[str]) -> str:

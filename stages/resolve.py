@@ -12,7 +12,7 @@ from functools import partial
 from stages.lib.cli import run
 from stages.lib.generation import Engine, open_engine
 from stages.lib.guides import GUIDES, Guided, GuideError
-from stages.lib.journal import Journal, identity
+from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging_resolved import judge_resolved
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.records import Judgement, Problem, Rollout, read, read_problems
@@ -24,6 +24,7 @@ def main() -> None:
     kind = sys.argv[1] if len(sys.argv) == 2 else ""
     if kind not in GUIDES:
         raise ParamsError(f"resolve takes one of {', '.join(GUIDES)}, not {kind!r}")
+    key = identity("resolve", item={"guide": kind})
     solved = {row.id for row in read(Judgement, data / "verdicts" / "sample.jsonl") if row.correct}
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
@@ -37,7 +38,8 @@ def main() -> None:
         copy=params.copy,
         workers=params.hardware.workers or None,
     )
-    key, out = identity("resolve", item={"guide": kind}), data / "resolved" / f"{kind}.jsonl"
+    key = unchanged(key, identity("resolve", item={"guide": kind}))
+    out = data / "resolved" / f"{kind}.jsonl"
     with Journal(f"resolve-{kind}", key) as journal, Journal(f"resolve-{kind}-solved", key) as closed:
         draw(journal, closed, prompts, engine, params.resolve, verdicts)
         journal.deliver(out)
@@ -50,23 +52,17 @@ def main() -> None:
 def guided_prompts(
     rows: list[Problem], kind: str, engine: Engine, params: Params
 ) -> tuple[list[tuple[str, list[int]]], dict[str, int]]:
-    """Each problem's id and prompt, as token ids; and how many guides were shortened, how many problems too long.
-
-    Raises:
-        GuideError: every problem is too long.
-    """
+    """Each problem's id and prompt, as token ids; and how many guides were shortened, how many problems are too
+    long for the context window even so."""
     guided = Guided(kind, engine.tokenizer, params.prompt, params.resolve, engine.context)
     prompts, shortened = [], 0
     for row in rows:
         try:
             prompt = guided(row)
-        except GuideError as error:
-            last = error
+        except GuideError:
             continue
         prompts.append((row.id, prompt.ids))
         shortened += prompt.shortened
-    if not prompts:
-        raise last
     return prompts, {"guides_shortened": shortened, "problems_too_long": len(rows) - len(prompts)}
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from stages.lib.cli import run
 from stages.lib.generation import open_engine
-from stages.lib.journal import Journal, identity
+from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging import judge
 from stages.lib.params import load, root
 from stages.lib.prompts import encode, plain
@@ -21,14 +21,14 @@ from stages.lib.waves import draw, fitting, write_counts
 
 
 def main() -> None:
-    params, data = load(), root() / "data"
+    params, data, key = load(), root() / "data", identity("sample")
     problems = read_problems(data / "problems.jsonl")
     engine = open_engine(params.sample.engine, params.policy, params.hardware)
     prompts = [(row.id, encode(engine.tokenizer, plain(row.problem, params.prompt))) for row in problems]
     kept = fitting(prompts, params.sample, engine.context)
     references = {row.id: row.answer for row in problems}
     verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)
-    key, out = identity("sample"), data / "samples.jsonl"
+    key, out = unchanged(key, identity("sample")), data / "samples.jsonl"
     with Journal("sample", key) as journal, Journal("sample-solved", key) as solved:
         draw(journal, solved, kept, engine, params.sample, verdicts)
         journal.deliver(out)

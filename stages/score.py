@@ -22,7 +22,7 @@ from tqdm import tqdm
 from stages.lib import prompts
 from stages.lib.cli import run
 from stages.lib.guides import Guided
-from stages.lib.journal import drop_finished, finish, identity
+from stages.lib.journal import drop_finished, finish, identity, unchanged
 from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
 from stages.lib.policy import load_model, load_tokenizer, memory, response_ids, set_threads
@@ -44,14 +44,14 @@ class Job:
 
 
 def main() -> None:
-    params = load()
+    params, key = load(), identity("score")
     set_threads(params.hardware.threads)
     problems = {problem.id: problem for problem in read_problems(root() / "data/problems.jsonl", need_solution=True)}
     total = sum(1 for _ in rows(problems))
     tokenizer, model = load_tokenizer(params.policy), load_model(params.policy)
     scorer, context = Scorer(model), getattr(model.config, "max_position_embeddings", 2**31)
     guided = Guided(params.resolve.guides[0], tokenizer, params.prompt, params.resolve, context)
-    folder, parts, scored = root() / ".scratch" / f"score-{identity('score')}", [], 0
+    folder, parts, scored = root() / ".scratch" / f"score-{unchanged(key, identity('score'))}", [], 0
     drop_finished("score", keep=folder)
     source = rows(problems)
     with tqdm(total=total, desc="score", unit=" responses") as bar:

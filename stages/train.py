@@ -17,7 +17,7 @@ from stages.lib.batches import Example, encode, steps
 from stages.lib.checkpoints import last_checkpoint
 from stages.lib.cli import run
 from stages.lib.errors import StageError
-from stages.lib.journal import drop_finished, finish, identity, link
+from stages.lib.journal import drop_finished, finish, identity, link, unchanged
 from stages.lib.losses import NEEDS_BEHAVIOUR, named
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, memory, set_threads
@@ -33,13 +33,14 @@ def main() -> None:
     params = load()
     data, loss, seed = cell(sys.argv[1:], params)
     name, folder = f"{data}-{loss}-{seed}", scratch(data, loss, seed)
-    if int(os.environ.get("RANK", 0)) == 0:
+    first = int(os.environ.get("RANK", 0)) == 0
+    if first:
         drop_finished("train", keep=folder)
-    if (folder / POLICY).exists():  # trained, and then killed before DVC had recorded it
+    if not (folder / POLICY).exists():
+        train(data, loss, seed, params, folder)
+    elif first:  # trained, and then killed before DVC had recorded it
         deliver(folder, name)
         print(f"train {name}: was trained before; delivered again")
-    else:
-        train(data, loss, seed, params, folder)
 
 
 def train(data: str, loss: str, seed: int, params: Params, folder: Path) -> None:
@@ -61,6 +62,7 @@ def train(data: str, loss: str, seed: int, params: Params, folder: Path) -> None
     probe = Probe({data: choose(fitting, params.train.probe_n)}, params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
+    unchanged(folder.name, scratch(data, loss, seed).name)
     with watch, memory("lower hardware.train_batch, or set hardware.gradient_checkpointing"):
         tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 

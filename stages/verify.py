@@ -21,7 +21,7 @@ from tqdm import tqdm
 from stages.lib import answers
 from stages.lib.cli import run
 from stages.lib.guides import GUIDES
-from stages.lib.journal import Journal, identity
+from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging import judge
 from stages.lib.judging_resolved import judge_resolved
 from stages.lib.params import Params, ParamsError, load, root
@@ -37,8 +37,9 @@ def main() -> None:
     sources |= {f"resolve-{guide}": f"resolved/{guide}.jsonl" for guide in GUIDES}
     if name not in sources:
         raise ParamsError(f"verify takes one of {', '.join(sources)}, not {name!r}")
+    key = stage_identity(name, sources[name])
     problems = {row.id: row for row in read_problems(data / "problems.jsonl")}
-    with Journal(f"verify-{name}", stage_identity(name, sources[name])) as journal:
+    with Journal(f"verify-{name}", unchanged(key, stage_identity(name, sources[name]))) as journal:
         done = sum(1 for _ in journal.lines())
         rows = islice(responses(name, data / sources[name]), done, None)
         bar = iter(tqdm(judgements(name, rows, problems, params), desc=f"verify {name}", unit="response", initial=done))

@@ -349,7 +349,7 @@ def unclean(number: int, ended: Ended, root: Path) -> Iterator[str]:
     yield from (f"process left after {signal.Signals(number).name}: {line}" for line in gone(root))
     if number == KILL:
         return
-    if ended.status != 128 + number:
+    if ended.status not in (128 + number, -number):  # Python ends itself by SIGINT where exec() was interrupted
         yield f"status {ended.status} after {signal.Signals(number).name}: {ended.errors[-300:]}"
     lines = [line for line in ended.errors.replace("\r", "\n").splitlines() if "error" in line.lower()]
     if len(lines) != 1 or "same command" not in lines[0] or "Traceback" in ended.errors:

@@ -166,6 +166,7 @@ def test_empty_responses_are_counted_as_without_an_answer(token_ids: list[int]) 
 
 
 def test_absent_policy(refused: Refused) -> None:
+    set_param("files: models/micro/model.safetensors", "files: params.yaml")
     set_param("name: models/micro", "name: models/gone")
     assert "models/gone: no such model folder" in refused("sample")
 
@@ -190,4 +191,6 @@ def test_arguments_that_evaluate_does_not_take(refused: Refused) -> None:
 
 
 def test_benchmarks_that_are_not_there(refused: Refused) -> None:
+    set_param("files: models/micro/model.safetensors", "files: params.yaml")
+    Path("data/benchmarks").mkdir()
     assert "no benchmarks" in refused("evaluate", "base")

@@ -19,7 +19,7 @@ from stages.lib.errors import StageError
 from stages.lib.journal import Journal
 from stages.lib.params import Policy
 from stages.lib.policy import PolicyError, load_model, memory
-from stages.lib.records import replacing
+from stages.lib.records import replacing, replacing_folder
 
 
 def policy(folder: Path) -> Policy:
@@ -76,6 +76,38 @@ def test_a_file_that_outgrows_its_limit_leaves_the_old_one(checkout: Path) -> No
     assert ended.returncode == 1 and "File too large; raise the limit" in ended.stderr
     assert "Traceback" not in ended.stderr and (checkout / "out.jsonl").read_text() == "earlier\n"
     assert not list(checkout.glob("out.jsonl?*"))
+
+
+def test_a_full_disk_under_torch(checkout: Path) -> None:
+    """torch's zip writer names no errno: a real one, in a process whose files may be 4 kB long."""
+    script = (
+        "import resource, signal, torch; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from stages.lib.cli import run\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "run(lambda: torch.save(torch.zeros(10**6), 'optimizer.pt'))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=checkout, capture_output=True, text=True)
+    assert ended.returncode == 1 and "free some space" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    replace, calls = os.replace, []
+
+    def second_fails(source: Path, target: Path) -> None:
+        calls.append(source)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, "why", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", second_fails)
+    with pytest.raises(OSError, match="why"), replacing_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+    with replacing_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
 
 
 @pytest.fixture

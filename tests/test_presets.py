@@ -66,6 +66,13 @@ LONGEST = {"olympiadbench": 1301, "gsm8k": 188}
 SCAFFOLD = 100
 
 
+@pytest.mark.parametrize("path", [None, *PRESETS], ids=lambda path: path.stem if path else "params")
+def test_guided_responses_have_random_numbers_of_their_own(path: Path | None) -> None:
+    """Streams are named by seed, problem and index: with one seed, those that failed on a problem would come again."""
+    params = YAML(typ="safe").load(apply.applied(TEXT, path.read_text()) if path else TEXT)
+    assert params["sample"]["seed"] != params["resolve"]["seed"]
+
+
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_preset_applies_and_keeps_every_comment(path: Path) -> None:
     assert comments(TEXT) <= comments(apply.applied(TEXT, path.read_text()))

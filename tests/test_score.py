@@ -123,6 +123,16 @@ def test_a_response_beyond_the_context_is_counted_and_left_out(
     assert set(pd.read_parquet(scored / "data/scores.parquet")["id"]) == {"p", "shown/px"}
 
 
+def test_a_window_of_nothing_but_too_long_responses(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score, "WINDOW", 1)
+    rows = [problem("p"), problem("long" + "x" * 500)]
+    write(scored / "data/problems.jsonl", rows)
+    for name in ("expert", "rewritten"):
+        write(scored / f"data/train/{name}.jsonl", [training_row(row, "expert") for row in rows])
+    score.main()
+    assert set(pd.read_parquet(scored / "data/scores.parquet")["id"]) == {"p", "shown/px"}
+
+
 def test_an_unknown_problem_stops_before_the_policy_is_loaded(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(scored / "data/train/expert.jsonl", [training_row(problem("stranger"), "expert")])
     monkeypatch.setattr(score, "load_model", lambda policy: pytest.fail("loaded"))

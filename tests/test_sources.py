@@ -134,6 +134,27 @@ def test_a_slice_keeps_the_places_of_the_rows(tmp_path: Path) -> None:
     assert load(Source(path=path, split="[7:]")).problems == whole[7:]
 
 
+ROW = {"problem": "1 + 1", "answer": "2", "solution": "2"}
+
+
+def test_a_folder_of_other_splits_is_no_training_set(tmp_path: Path) -> None:
+    written(tmp_path, "test.jsonl", ROW)
+    with pytest.raises(SourceError, match=r"no JSONL, JSON or parquet file there \(of split 'train'"):
+        load(Source(path=str(tmp_path), split="train"))
+
+
+@pytest.mark.parametrize("pattern", ["./d/*.jsonl", "d/*.jsonl", "../d/*.jsonl"])
+def test_patterns_are_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    for place in ("d", "x/d"):
+        (tmp_path / place).mkdir(parents=True)
+    written(tmp_path / "d", "a.jsonl", ROW)
+    written(tmp_path / "x/d", "b.jsonl", ROW, ROW)
+    monkeypatch.chdir(tmp_path / "x" if pattern.startswith("..") else tmp_path)
+    assert len(load(Source(path=pattern)).problems) == 1
+
+
 def test_of_a_folder_named_by_split_the_split_is_read(tmp_path: Path) -> None:
     row = lambda text: {"problem": text, "answer": "1", "solution": None}  # noqa: E731
     for name in ("train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl", "test.jsonl", "contest.jsonl"):

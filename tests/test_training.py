@@ -188,6 +188,12 @@ def test_a_finished_training_is_delivered_again_not_repeated(project: Path, monk
     assert begun == [0]
     assert (weights(project, "expert-sft-0"), curve(project, "expert-sft-0")) == once
 
+    shutil.rmtree(project / "models/cells")  # of several processes the first delivers, the others have nothing to do
+    with monkeypatch.context() as patch:
+        patch.setenv("RANK", "1")
+        stage("expert", "sft", "0")
+    assert begun == [0] and not (project / "models/cells").exists()
+
     (project / "dvc.lock").write_text("")  # DVC has recorded it
     os.utime(project / "dvc.lock", times=(time.time() + 1,) * 2)
     stage("expert", "sft", "1")

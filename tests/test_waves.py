@@ -18,9 +18,10 @@ from stages import fallback_merge, resolve, sample
 from stages.lib import testbed, waves
 from stages.lib.engine.interface import Request, uniforms
 from stages.lib.errors import StageError
+from stages.lib.generation import open_engine
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Waves, load
-from stages.lib.records import Judgement, Problem, Rollout, read, write
+from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
 
 ROOT = Path(__file__).parent.parent
 KEY = "0123456789abcdef"
@@ -298,3 +299,23 @@ def test_problems_too_long_for_the_context_window_are_left_out() -> None:
     assert waves.fitting(prompts, decoding, context=None) == prompts
     with pytest.raises(StageError, match=r"shortest has 11 tokens, and max_new_tokens 9 leaves 1 of the context"):
         waves.fitting(prompts, decoding, context=10)
+
+
+def test_params_edited_while_the_engine_opens_are_refused(micro: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows would be drawn under the old ones and kept under the name of the new ones."""
+
+    def slow_open(*args: object) -> object:
+        with_params(micro, adaptive=True, wave=3)
+        return open_engine(*args)
+
+    with_params(micro, adaptive=True, wave=2)
+    monkeypatch.setattr(sample, "open_engine", slow_open)
+    with pytest.raises(RecordError, match="changed while the stage was starting: start it again"):
+        sample.main()
+    assert not Path("data/samples.jsonl").exists() and not list(Path(".scratch").glob("*.jsonl"))
+
+
+def test_verdicts_do_not_outlive_their_rows() -> None:
+    with Journal("test-solved", KEY) as solved:
+        solved.append(['["a"]'])
+    assert len(drawn(["a", "b"], Scripted(lambda *_: "wrong"), settings(n=2, wave=1))) == 4

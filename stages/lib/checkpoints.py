@@ -4,9 +4,11 @@ seal(folder / "checkpoint-50", fsdp=False)   # writes checkpoint-50/complete, th
 last_checkpoint(folder, fsdp=False)          # "…/checkpoint-50"; the one before it if that one lost something
 
 The Trainer writes them. Their weights are safetensors; optimizer, scheduler and random states are torch files, which it
-loads with `weights_only`: tensors and plain values, no code.
+loads with `weights_only`: tensors and plain values, no code. (Sharded FSDP checkpoints are torch's own format, whose
+index is a pickle: what lies in .scratch/ is this run's own.) "Whole" is the length of every file, not its content.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -14,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stages.lib.errors import StageError
+from stages.lib.policy import out_of_memory
 from stages.lib.records import replacing
 
 COMPLETE = "complete"  # the seal: {"fsdp": false, "files": {name: bytes}}
@@ -27,9 +28,9 @@ def readable(checkpoint: str | None) -> Iterator[None]:
     """What a damaged checkpoint raises, as one line."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:  # safetensors, zip, pickle and JSON fail in ways of their own
+        if out_of_memory(error) or getattr(error, "errno", None) not in (None, errno.ENOENT):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise StageError(
             f"{checkpoint}: the restart point cannot be read ({type(error).__name__}: {reason}); "

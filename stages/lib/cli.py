@@ -31,12 +31,16 @@ REMEDIES = {
     errno.EROFS: f"mount it for writing, {THEN}",
     errno.EACCES: f"change its permissions, {THEN}",
     errno.EPERM: f"change its permissions, {THEN}",
+    errno.ENOMEM: f"free some memory, {THEN}",
+    errno.ENOTEMPTY: f"change its permissions or empty it, {THEN}",
     errno.EIO: f"check the disk, {THEN}",
     errno.EISDIR: f"a file belongs there: move the folder away, {THEN}",
     errno.ENOTDIR: f"a folder belongs there: move the file away, {THEN}",
     errno.EMFILE: f"raise the limit of open files (ulimit -n), {THEN}",
 }
-FULL = re.compile(r"No space left on device|os error 28")  # as safetensors and torch have it, without an errno
+FULL = re.compile(  # as safetensors and torch have it, without an errno; torch's zip writer says nothing else
+    r"No space left on device|Disk quota exceeded|os error (28|122)\b|inline_container\.cc|PytorchStreamWriter"
+)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -69,7 +73,7 @@ def alone(name: str) -> Iterator[None]:
 
     The processes of one distributed training run are one stage: the first of them holds the lock.
     """
-    if int(os.environ.get("RANK", 0)) > 0:
+    if int(os.environ.get("RANK", 0)) > 0 and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         yield
         return
     path = root() / ".scratch" / f"{name.replace(os.sep, '-')}.lock"

@@ -1,6 +1,7 @@
 """Journals: long stages append finished work, so a killed run goes on where it stopped.
 
-    with Journal("sample", identity("sample")) as journal:
+    params, key = load(), identity("sample")     # before anything else is read
+    with Journal("sample", unchanged(key, identity("sample"))) as journal:
         done = sum(1 for _ in journal.lines())   # finished before the kill
         journal.append([dumps(row)])             # on disk when it returns
         ...
@@ -26,7 +27,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.lib.params import root
-from stages.lib.records import RecordError, replacing
+from stages.lib.records import RecordError, replacing, replacing_folder
 
 FINISHED = "finished"  # a file in a folder of .scratch/ whose work has reached its outs
 
@@ -41,6 +42,17 @@ def identity(stage: str, **names: Any) -> str:
     """
     params, deps = declared(stage, **names)
     return fingerprint(stage, names, params, files=deps)
+
+
+def unchanged(before: str, now: str) -> str:
+    """The identity under which work may be kept: taken before inputs were read, and the same when work starts.
+
+    Raises:
+        RecordError: params, inputs or code were changed in between, so what was read may be of either.
+    """
+    if before != now:
+        raise RecordError("params, inputs or code were changed while the stage was starting: start it again")
+    return now
 
 
 def declared(stage: str, **names: Any) -> tuple[dict[str, Any], list[Path]]:
@@ -103,6 +115,10 @@ class Journal:
             shutil.copyfileobj(source, target)
         self.done()
 
+    def clear(self) -> None:
+        """Forget all lines."""
+        self.file.truncate(0)
+
     def done(self) -> None:
         """Say that the journal's work has reached its out."""
         os.replace(self.path, self.delivered)
@@ -120,11 +136,8 @@ def finish(folder: Path) -> None:
 
 def link(source: Path, out: Path) -> None:
     """Put a folder of .scratch/ in the place of `out`: its files linked, or copied where links are not possible."""
-    partial = out.with_name(out.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial, copy_function=_link)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    with replacing_folder(out) as partial:
+        shutil.copytree(source, partial, copy_function=_link, dirs_exist_ok=True)
 
 
 def _link(source: str, target: str) -> None:

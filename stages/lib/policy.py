@@ -75,14 +75,21 @@ def load_model(policy: Policy) -> PreTrainedModel:
         return model.to(device()).eval()
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says so, in the words of torch, of its CPU allocator ("can't allocate memory") or of vLLM."""
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
 @contextmanager
 def memory(remedy: str) -> Iterator[None]:
     """Out of memory, on the GPU or the machine, becomes a PolicyError that names the remedy."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not full:
+        if not out_of_memory(error):
             raise
         raise PolicyError(f"out of memory on {device()}: {remedy}; finished work is kept") from None
 

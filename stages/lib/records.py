@@ -234,15 +234,20 @@ class replacing:
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """`with replacing_folder(path) as partial`: a folder that takes the place of `path` only when all is in it."""
     path = Path(path)
-    partial = path.with_name(path.name + ".tmp")  # one name: a restart replaces what a kill left
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old.tmp")
+    shutil.rmtree(partial, ignore_errors=True)  # one name: a restart replaces what a kill left
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)  # aside, not away, until the new one is there
         os.replace(partial, path)
     finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def parse(cls: type[Row], line: str, where: str) -> Row:

@@ -47,6 +47,9 @@ class ResponseScores:
 
 def write_part(path: Path, responses: Sequence[ResponseScores]) -> None:
     """One row group, written atomically."""
+    if not responses:  # all of them too long for the context
+        _write(SCHEMA.empty_table(), path)
+        return
     lengths = [len(item.token_ids) for item in responses]
     unknown = np.repeat([item.logp_behaviour is None for item in responses], lengths)
     behaviour = [item.logp if item.logp_behaviour is None else item.logp_behaviour for item in responses]
@@ -59,10 +62,15 @@ def write_part(path: Path, responses: Sequence[ResponseScores]) -> None:
         pa.array(np.concatenate(behaviour).astype(np.float32), mask=unknown),
         np.concatenate([item.entropy for item in responses]).astype(np.float32),
     ]
-    table = pa.table(columns, schema=SCHEMA)
+    _write(pa.table(columns, schema=SCHEMA), path)
+
+
+def _write(table: pa.Table, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     pq.write_table(table, partial, row_group_size=max(1, len(table)))
+    with partial.open("rb") as file:  # a restart trusts in a part that is there
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 

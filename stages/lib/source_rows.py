@@ -8,6 +8,7 @@ through `datasets`. Whatever is not such a row is a SourceError that names file 
 
 import re
 from collections.abc import Callable, Iterator
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def rows(source: Source) -> Iterator[tuple[int, Row]]:
     yield from islice(enumerate(row for file in files for row in _read(file)), low, high)
 
 
+SPLITS = ("train", "test", "validation", "valid", "dev")
+
+
 def _files(path: str, split: str) -> list[Path] | None:
     """The files of a local source, in order; None if it names a data set on the hub."""
     root = Path(path)
@@ -59,16 +63,19 @@ def _files(path: str, split: str) -> list[Path] | None:
         return [root]
     if root.is_dir():
         found = [file for file in sorted(root.rglob("*")) if file.suffix in _READERS and file.is_file()]
-        found = [file for file in found if _of_split(file.relative_to(root), split)] or found
+        of = {word: [file for file in found if _of_split(file.relative_to(root), word)] for word in {split, *SPLITS}}
+        others = split in SPLITS and any(of.values())  # a folder of test rows alone is no training set
+        found = of[split] or ([] if others else found)
     elif "*" in path or "?" in path:
-        fixed = Path(path).anchor or "."
-        found = [file for file in sorted(Path(fixed).glob(path.removeprefix(fixed))) if file.suffix in _READERS]
+        found = [file for file in map(Path, sorted(glob(path, recursive=True))) if file.suffix in _READERS]
     elif root.suffix in _READERS or path.count("/") != 1 or path.startswith((".", "/", "~")) or root.exists():
         raise SourceError(f"{path}: no such file; a source is a JSONL, JSON or parquet file, a folder, or a hub id")
     else:
         return None
     if not found:
-        raise SourceError(f"{path}: no JSONL, JSON or parquet file there")
+        raise SourceError(
+            f"{path}: no JSONL, JSON or parquet file there (of split {split!r}, where names say the split)"
+        )
     return found
 
 

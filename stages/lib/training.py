@@ -9,6 +9,7 @@ whatever the hardware.
 """
 
 import math
+import os
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from stages.lib.errors import StageError
 from stages.lib.losses import NEEDS_START, Objective
 from stages.lib.params import Hardware, Loss, Params, Train
 from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.records import replacing_folder
 from stages.lib.trainee import Reference, prepare
 
 
@@ -212,12 +214,9 @@ def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> 
     adapter = params.train.lora.rank and params.train.lora.save == "adapter"
     model = model.merge_and_unload() if params.train.lora.rank and not adapter else model
     model.config.use_cache = True  # the Trainer switches it off
-    partial = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing_folder(folder) as partial:
         model.to(dtype).save_pretrained(partial)
         load_tokenizer(params.policy).save_pretrained(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for path in partial.iterdir():  # a restart trusts in what it finds here
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

@@ -45,6 +45,8 @@ def draw(
     that each wave solved, a line a wave: a verdict can hang on the clock (a timeout), and a restart must not judge a
     wave anew whose successor is in the journal. The last wave decides nothing and is left to the verify stage.
     """
+    if next(journal.lines(), None) is None:
+        solved.clear()
     requests: list[Request] = []
     left, known = list(prompts), list(solved.lines())
     for number, start in enumerate(range(0, decoding.n, decoding.first)):

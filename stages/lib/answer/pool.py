@@ -32,6 +32,7 @@ class Workers:
         self.local = threading.local()
         self.lock = threading.Lock()
         self.all: list[_Worker] = []
+        self.closed = False
         self.threads = ThreadPoolExecutor(self.count, "answers")
 
     def submit(self, reference: str, got: str, seconds: float) -> "Future[str]":
@@ -48,10 +49,16 @@ class Workers:
             worker = self.local.worker = _Worker()
             with self.lock:
                 self.all.append(worker)
-        return worker.ask(reference, got, seconds)
+        word = worker.ask(reference, got, seconds)
+        if (
+            word == "killed" and not self.closed
+        ):  # a verdict does not hang on who was in the way: once more, by another process
+            word = worker.ask(reference, got, seconds)
+        return "crashed" if word == "killed" else word
 
     def close(self) -> None:
         """End all processes; tasks not yet begun are dropped."""
+        self.closed = True
         self.threads.shutdown(wait=False, cancel_futures=True)
         with self.lock:
             for worker in self.all:
@@ -100,12 +107,14 @@ class _Worker:
             raise RuntimeError("the verifier's worker did not start; is math-verify installed (requirements.txt)?")
 
     def ended(self, process: "subprocess.Popen[bytes]") -> str:
-        """What became of a task whose worker gave no reply."""
+        """What became of a task whose worker gave no reply: "timeout", "killed" (from outside) or "crashed"."""
         try:
             code = process.wait(0.5)
         except subprocess.TimeoutExpired:
             code = None
         self.kill()
+        if code in (-signal.SIGKILL, -signal.SIGTERM):
+            return "killed"
         return "timeout" if code in (None, -signal.SIGPROF) else "crashed"
 
     def kill(self) -> None:

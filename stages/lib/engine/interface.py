@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from stages.lib.params import Decoding, Hardware
-from stages.lib.policy import PolicyError
+from stages.lib.policy import PolicyError, out_of_memory
 from stages.lib.records import Rollout
 
 
@@ -82,9 +82,8 @@ def memory_errors(remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
-            if "not enough memory" not in str(error) and "out of memory" not in str(error):
-                raise
+        if not out_of_memory(error):
+            raise
         raise PolicyError(
             f"generation ran out of memory: {remedy} (the same command goes on from what is in .scratch/)"
         ) from error

@@ -25,7 +25,7 @@ REMEDY = "raise hardware.tensor_parallel, or lower max_new_tokens"
 class VllmEngine:
     """vLLM's offline engine."""
 
-    chunk = 8192
+    chunk = 2048
     batch = None
 
     def __init__(self, policy: Policy, hardware: Hardware):
