@@ -441,7 +441,8 @@ def strike(process: subprocess.Popen, kind: str) -> None:
 
 def ended_in(root: Path, whole: dict[str, str], lock: dict) -> list[str]:
     wrong = [f"dvc repro: {line}" for line in differences(whole, tree(root))]
-    return wrong + (["dvc repro: another dvc.lock"] if recorded(root, lock) != lock else [])
+    now = recorded(root, lock)
+    return wrong + [f"dvc repro: dvc.lock has another record of {name}" for name in lock if now.get(name) != lock[name]]
 
 
 def recorded(root: Path, names: Iterable[str]) -> dict[str, Any]:
