@@ -183,7 +183,7 @@ def made_again(before: Finished, after: Finished, ended: "Ended") -> int:
         for name, lines in before.lines.items()
     )
     parts = sum(after.parts.get(name) != written for name, written in before.parts.items())
-    steps = sum(1 for name, done in before.steps.items() if ended.begun.get(name, math.inf) <= done and done > 0)
+    steps = sum(name in ended.begun and ended.begun[name] <= done for name, done in before.steps.items())
     return lost + parts + steps
 
 
