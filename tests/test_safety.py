@@ -299,6 +299,7 @@ def test_errors_do_not_show_secrets(stage: str, checkout: Path, hub: tuple[str, 
     secrets = {"HF_TOKEN": "hf_SECRETSECRETSECRET", "AWS_SECRET_ACCESS_KEY": "awsSECRETaws"}
     text = (checkout / "params.yaml").read_text()
     text = text.replace("name: models/micro", "name: some/model").replace("source: testbed", "source: some/set")
+    text = text.replace("files: models/micro/model.safetensors", "files: params.yaml")
     (checkout / "params.yaml").write_text(text)
     write(checkout / "data/problems.jsonl", [Problem(id="a", problem="1 + 1 =", answer="2", solution="2")])
     secrets |= {"HF_ENDPOINT": hub[0], "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
