@@ -3,9 +3,10 @@
     python -m tests.benchmarks.generation [pairs=5] [problems=512]      # the policy of params.yaml, about a minute
     python -m tests.benchmarks.generation side-by-side [pairs=3]        # one engine against two, in processes
 
-The stage: prompts from the chat template, streams, batches, text, checks, journal with its fsyncs, the out. The raw
-engine: `model.generate` on the same padded batches with the same tokens drawn. Loading the model is in neither. The
-second figure holds the sampler against transformers' own (do_sample), on responses of full length.
+The stage: prompts from the chat template, streams, batches, text, checks, journal with its fsyncs, verdicts as between
+two waves, the out. The raw engine: `model.generate` on the same padded batches with the same tokens drawn. Loading the
+model is in neither. The second figure holds the sampler against transformers' own (do_sample), on responses of full
+length.
 """
 
 import os
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,28 +26,33 @@ from stages.lib.engine.interface import chunks, deal, uniforms
 from stages.lib.engine.transformers import SeededSampler, TransformersEngine
 from stages.lib.generation import Request, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
+from stages.lib.judging import judge
 from stages.lib.params import Params, load
 from stages.lib.prompts import encode, plain
+from stages.lib.records import Problem
 from stages.lib.testbed import benchmarks
+from stages.lib.waves import solved_by
 
 
-def texts(count: int) -> list[tuple[str, str]]:
+def some(count: int) -> list[Problem]:
     """`count` problems of the testbed."""
     found = [row for rows in benchmarks(count, 1).values() for row in rows]
-    return [(f"p{number}", row.problem) for number, row in enumerate(found[:count])]
+    return [replace(row, id=f"p{number}") for number, row in enumerate(found[:count])]
 
 
-def asked(engine: TransformersEngine, problems: list[tuple[str, str]], params: Params) -> list[Request]:
-    prompts = [(name, encode(engine.tokenizer, plain(text, params.prompt))) for name, text in problems]
+def asked(engine: TransformersEngine, problems: list[Problem], params: Params) -> list[Request]:
+    prompts = [(row.id, encode(engine.tokenizer, plain(row.problem, params.prompt))) for row in problems]
     return requests_for(prompts, 2)
 
 
-def stage(engine: TransformersEngine, problems: list[tuple[str, str]], params: Params) -> None:
+def stage(engine: TransformersEngine, problems: list[Problem], params: Params) -> None:
     """What stages.sample does once the engine is open."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DVC_ROOT"] = folder
         with Journal("sample", "0" * 16) as journal:
             rollouts(journal, asked(engine, problems, params), engine, params.sample, 0)
+            verdicts = partial(judge, references={row.id: row.answer for row in problems}, verify=params.verify)
+            solved_by(verdicts, journal, 0, 2 * len(problems))
             journal.deliver(Path(folder) / "samples.jsonl")
 
 
@@ -106,7 +113,7 @@ def timed(function: Callable[[], None]) -> tuple[float, float]:
 def overhead(pairs: int, count: int) -> None:
     params = load()
     engine = TransformersEngine(params.policy, params.hardware)
-    problems = texts(count)
+    problems = some(count)
     made = batches(engine, asked(engine, problems, params))
     name = f"stage / raw engine, {2 * len(problems)} requests"
     compare(name, lambda: stage(engine, problems, params), lambda: raw(engine, made, params), pairs)
@@ -120,7 +127,7 @@ def side_by_side(pairs: int, count: int) -> None:
     hardware = replace(params.hardware, generation_batch=64)
     one = open_engine("transformers", params.policy, hardware)
     two = open_engine("transformers", params.policy, replace(hardware, engines=2))
-    problems = texts(count)
+    problems = some(count)
     compare("two engines / one", lambda: stage(two, problems, params), lambda: stage(one, problems, params), pairs)
 
 
