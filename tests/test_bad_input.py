@@ -51,6 +51,7 @@ def source(section: str, text: str) -> None:
         {"problems": "source: testbed", "benchmarks": "path: testbed"}[section],
         f"{'source' if section == 'problems' else 'path'}: {name}",
     )
+    set_param(rf"^({section}:.*\n(?:.*\n)*?  files: )\S+", rf"\g<1>{name}")
 
 
 def lines(*rows: dict) -> str:
@@ -131,8 +132,8 @@ def test_a_folder_where_rows_are_meant(refused: Refused, checkout: Path) -> None
 
 
 def test_a_problem_longer_than_the_context(refused: Refused, checkout: Path, tiny_folder: Path) -> None:
-    set_param("name: models/micro", f"name: {tiny_folder}")
-    set_param("files: models/micro/model.safetensors", "files: params.yaml")
+    set_param("name: models/micro/policy", f"name: {tiny_folder}")
+    set_param("files: models/micro/policy", f"files: {tiny_folder}")
     write(checkout / "data" / "problems.jsonl", [Problem(**{**ROWS[0], "problem": "1 + " * 300 + "1 ="})])
     message = refused("sample")
     assert "no prompt fits" in message and "context window; lower max_new_tokens" in message
@@ -166,8 +167,8 @@ def test_empty_responses_are_counted_as_without_an_answer(token_ids: list[int]) 
 
 
 def test_absent_policy(refused: Refused) -> None:
-    set_param("files: models/micro/model.safetensors", "files: params.yaml")
-    set_param("name: models/micro", "name: models/gone")
+    set_param("files: models/micro/policy", "files: params.yaml")
+    set_param("name: models/micro/policy", "name: models/gone")
     assert "models/gone: no such model folder" in refused("sample")
 
 
@@ -182,7 +183,7 @@ def test_a_loss_that_is_none(refused: Refused) -> None:
 
 
 def test_a_data_set_that_is_none(refused: Refused) -> None:
-    set_param("files: models/micro/model.safetensors", "files: params.yaml")
+    set_param("files: models/micro/policy", "files: params.yaml")
     assert "data/train/exprt.jsonl: no such file" in refused("train", "exprt", "sft", "0")
 
 
@@ -191,6 +192,6 @@ def test_arguments_that_evaluate_does_not_take(refused: Refused) -> None:
 
 
 def test_benchmarks_that_are_not_there(refused: Refused) -> None:
-    set_param("files: models/micro/model.safetensors", "files: params.yaml")
+    set_param("files: models/micro/policy", "files: params.yaml")
     Path("data/benchmarks").mkdir()
     assert "no benchmarks" in refused("evaluate", "base")

@@ -53,7 +53,11 @@ def hardware() -> Hardware:
 @pytest.fixture(scope="module")
 def micro() -> Policy:
     return Policy(
-        name=str(ROOT / "models" / "micro"), revision=None, files="none", dtype="float32", trust_remote_code=False
+        name=str(ROOT / "models" / "micro" / "policy"),
+        revision=None,
+        files="none",
+        dtype="float32",
+        trust_remote_code=False,
     )
 
 

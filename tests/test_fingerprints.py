@@ -94,7 +94,7 @@ def test_every_param_changes_the_identity_exactly_where_it_is_declared(stage: st
         section, key = at(values, leaf.rpartition(".")[0]), leaf.rpartition(".")[2]
         old = section[key]
         if key == "files":
-            shutil.copy(old, f"{old}x")
+            (shutil.copytree if Path(old).is_dir() else shutil.copy)(old, f"{old}x")
         section[key] = other(old)
         assert (identity(stage, **names(stage)) != before) == covers(stage, leaf), leaf
         section[key] = old
@@ -111,6 +111,19 @@ def test_every_file_changes_the_identity_exactly_where_it_is_declared(stage: str
         assert (identity(stage, **names(stage)) != before) == under, path
         path.write_bytes(old)
     assert identity(stage, **names(stage)) == before
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if "${policy.files}" in body(name)["deps"]])
+def test_every_file_that_loading_the_policy_reads_is_part_of_its_identity(stage: str, values: dict) -> None:
+    folder = Path(VALUES["policy"]["files"])
+    shutil.copytree(ROOT / VALUES["policy"]["name"], folder, dirs_exist_ok=True)
+    parts = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+    assert parts | {"model.safetensors"} == {path.name for path in folder.iterdir()} - {"a.jsonl"}
+    seen = {identity(stage, **names(stage))}
+    for part in parts:
+        (folder / part).write_bytes((folder / part).read_bytes() + b"\n")
+        seen.add(identity(stage, **names(stage)))
+    assert len(seen) == 1 + len(parts)
 
 
 def test_a_renamed_file_in_a_folder_changes_the_identity(values: dict, checkout: Path) -> None:

@@ -49,7 +49,7 @@ def trained() -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-TOKENIZERS = {"micro": AutoTokenizer.from_pretrained(ROOT / "models" / "micro"), "trained": trained()}
+TOKENIZERS = {"micro": AutoTokenizer.from_pretrained(ROOT / "models" / "micro" / "policy"), "trained": trained()}
 TEXTS = st.text(st.sampled_from("abcdeé0123456789  \n.=+日本🙂\u0301"), max_size=300)
 
 

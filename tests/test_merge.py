@@ -46,7 +46,7 @@ def merged(checkout: Path, tiny_folder: Path) -> Path:
     """Three problems: one solved by a sample, one re-solved, one left to the expert, whose demonstration is wrong."""
     data = checkout / "data"
     params = checkout / "params.yaml"
-    params.write_text(params.read_text().replace("name: models/micro", f"name: {tiny_folder}"))
+    params.write_text(params.read_text().replace(": models/micro/policy", f": {tiny_folder}"))
     names = ("own", "retold", "left")
     write(data / "problems.jsonl", [Problem(id=n, problem=f"{n}?", answer="1", solution=f"expert {n}") for n in names])
     draw = lambda id_, i, text: Rollout(id=id_, index=i, response=text, finish="stop", token_ids=[i], logprobs=[-1.0])  # noqa: E731

@@ -54,6 +54,52 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) ->
         load_with(tmp_path, old, new)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "name: models/micro/policy",
+            "name: mine",
+            r"policy\.name is mine, which policy\.files .* set policy\.files to mine,",
+        ),
+        (
+            "files: models/micro/policy",
+            "files: models/micro/policy/model.safetensors",
+            r"set policy\.files to models/micro",
+        ),
+        (
+            "source: testbed",
+            "source: mine/a.jsonl",
+            r"problems\.source is mine/a\.jsonl, .* set problems\.files to mine/a\.js",
+        ),
+        ("source: testbed", "source: mine/*.jsonl", r"set problems\.files to mine,"),
+        ("path: testbed", "path: mine", r"benchmarks\.sources is mine, .* set benchmarks\.files to mine,"),
+    ],
+)
+def test_a_local_input_that_dvc_does_not_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, message: str
+) -> None:
+    for file in ("mine/a.jsonl", "models/micro/policy/model.safetensors"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with pytest.raises(ParamsError, match=message):
+        load_with(tmp_path, old, new)
+
+
+@pytest.mark.parametrize("watched", ["mine", "mine/a.jsonl", "./mine/"])
+def test_a_local_input_that_dvc_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/a.jsonl").touch()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    text = TEXT.replace("source: testbed", "source: mine/a.jsonl")
+    text = text.replace(
+        "files: stages/lib/testbed.py   # what DVC hashes as its", f"files: {watched}   # what DVC hashes as its"
+    )
+    (tmp_path / "params.yaml").write_text(text)
+    assert load(tmp_path / "params.yaml").problems.files == watched
+
+
 def test_absent_file(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="no such file"):
         load(tmp_path / "params.yaml")

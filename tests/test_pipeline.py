@@ -60,5 +60,12 @@ def test_params_are_the_sections_that_the_stage_reads(name: str) -> None:
     assert reads == {param.split(".")[0] for param in body(name).get("params", [])}
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_that_can_load_the_policy_depends_on_its_files(name: str) -> None:
+    """Tokenizer, template, configs and weights: whatever lies in the folder."""
+    loads = ROOT / "stages/lib/policy.py" in imports(script(name), set())
+    assert loads == ("${policy.files}" in body(name)["deps"])
+
+
 def test_hardware_is_no_stages_param() -> None:
     assert not any("hardware" in str(body(name).get("params", [])) for name in STAGES)

@@ -12,10 +12,12 @@ from stages.lib.records import read_problems
 BENCHMARKS = next((p / "shared/benchmarks" for p in Path(__file__).parents if (p / "shared/benchmarks").is_dir()), None)
 
 
-def use(section: str, path: str) -> None:
+def use(section: str, path: str, files: str | None = None) -> None:
+    """Name a source, and what DVC watches of it."""
     key = "source" if section == "problems" else "path"
-    text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(re.sub(rf"{key}: testbed", f"{key}: {path}", text, count=1))
+    text = re.sub(rf"{key}: testbed", f"{key}: {path}", Path("params.yaml").read_text(), count=1)
+    watched = rf"^({section}:.*\n(?:.*\n)*?  files: )\S+"
+    Path("params.yaml").write_text(re.sub(watched, rf"\g<1>{files or path}", text, flags=re.M))
 
 
 def test_testbed(checkout: Path) -> None:
@@ -82,7 +84,7 @@ def test_fields_of_ones_own(checkout: Path) -> None:
 def test_real_files(checkout: Path) -> None:
     use("problems", f"{BENCHMARKS}/gsm8k.jsonl")
     names = ("math_oai", "minerva_math", "olympiadbench", "aime24", "amc23")
-    use("benchmarks", "\n    - path: ".join(f"{BENCHMARKS}/{name}.jsonl" for name in names))
+    use("benchmarks", "\n    - path: ".join(f"{BENCHMARKS}/{name}.jsonl" for name in names), f"{BENCHMARKS}")
     Path("params.yaml").write_text(Path("params.yaml").read_text().replace("  n: 100 ", "  n: 1000 "))
     prepare.main()
     sizes = {name: len(read_problems(f"data/benchmarks/{name}.jsonl")) for name in names}
@@ -94,7 +96,7 @@ def test_real_files(checkout: Path) -> None:
 def test_two_slices_of_a_real_file(checkout: Path) -> None:
     path = f"{BENCHMARKS}/gsm8k.jsonl"
     use("problems", path)
-    use("benchmarks", f'{path}\n      split: "[900:1000]"')
+    use("benchmarks", f'{path}\n      split: "[900:1000]"', path)
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("split: train ", 'split: "[850:950]"'))
     prepare.main()

@@ -167,7 +167,9 @@ def test_code_beside_data_is_not_run(checkout: Path) -> None:
     (checkout / "set").mkdir()
     (checkout / "set" / "set.py").write_text("open('ran', 'w')")
     text = (checkout / "params.yaml").read_text()
-    (checkout / "params.yaml").write_text(text.replace("path: testbed", "path: ./set"))
+    (checkout / "params.yaml").write_text(
+        text.replace("path: testbed", "path: ./set").replace("files: stages/lib/testbed.py", "files: set")
+    )
     with pytest.raises(SourceError, match="no JSONL, JSON or parquet file"):
         prepare.benchmark_problems(load().benchmarks, [])
     assert not Path("ran").exists()
@@ -298,8 +300,8 @@ def test_errors_do_not_show_secrets(stage: str, checkout: Path, hub: tuple[str, 
     """A hub that refuses the token: the error's line names the model or data set, and not the token."""
     secrets = {"HF_TOKEN": "hf_SECRETSECRETSECRET", "AWS_SECRET_ACCESS_KEY": "awsSECRETaws"}
     text = (checkout / "params.yaml").read_text()
-    text = text.replace("name: models/micro", "name: some/model").replace("source: testbed", "source: some/set")
-    text = text.replace("files: models/micro/model.safetensors", "files: params.yaml")
+    text = text.replace("name: models/micro/policy", "name: some/model").replace("source: testbed", "source: some/set")
+    text = text.replace("files: models/micro/policy", "files: params.yaml")
     (checkout / "params.yaml").write_text(text)
     write(checkout / "data/problems.jsonl", [Problem(id="a", problem="1 + 1 =", answer="2", solution="2")])
     secrets |= {"HF_ENDPOINT": hub[0], "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}

@@ -24,7 +24,7 @@ SOURCES = ["self", "resolved", "expert", "self", "resolved", "self"]
 def scored(checkout: Path, tiny_folder: Path) -> Path:
     """Six problems with their training sets, and the tiny policy."""
     settings = YAML().load((checkout / "params.yaml").read_text())
-    settings["policy"] |= {"name": str(tiny_folder), "files": str(tiny_folder / "model.safetensors")}
+    settings["policy"] |= {"name": str(tiny_folder), "files": str(tiny_folder)}
     settings["hardware"]["score_batch"] = 3
     with (checkout / "params.yaml").open("w") as file:
         YAML().dump(settings, file)

@@ -13,7 +13,7 @@ from models.micro import corpus, pretrain
 from stages.lib import params, prompts, testbed
 from stages.lib.records import Problem, check_problem
 
-MICRO = Path("models/micro")
+MICRO = Path("models/micro/policy")
 MEGABYTE = 10**6
 
 
@@ -117,7 +117,7 @@ def test_the_policy_loads_as_any_other_and_is_small():
 
 def test_the_tracked_files_are_small():
     listed = subprocess.run(["git", "ls-files", MICRO], capture_output=True, text=True, check=True).stdout.split()
-    assert "models/micro/model.safetensors" in listed
+    assert "models/micro/policy/model.safetensors" in listed
     assert sum(Path(name).stat().st_size for name in listed) < 3 * MEGABYTE
 
 

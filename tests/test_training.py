@@ -40,7 +40,7 @@ def project(checkout: Path, tiny_folder: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
     write(checkout / "data/train/expert.jsonl", rows(tokenizer, "expert"))
     write(checkout / "data/train/rewritten.jsonl", rows(tokenizer, "self"))
-    change(checkout, "policy", name=str(tiny_folder), files=str(tiny_folder / "model.safetensors"))
+    change(checkout, "policy", name=str(tiny_folder), files=str(tiny_folder))
     change(checkout, "train", epochs=1, batch_size=4, probe_n=4, probe_every=3)
     change(checkout, "hardware", train_batch=3, checkpoint_every=2, threads=1)
     return checkout

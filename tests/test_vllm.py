@@ -19,7 +19,7 @@ from stages.lib.prompts import encode, plain
 from stages.lib.records import Rollout
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
-MICRO = Path(__file__).parent.parent / "models" / "micro"
+MICRO = Path(__file__).parent.parent / "models" / "micro" / "policy"
 
 
 @pytest.fixture

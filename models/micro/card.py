@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.micro.corpus import Chat
-from models.micro.pretrain import FOLDER, IGNORED, Recipe, collate, encode, load
+from models.micro.pretrain import FOLDER, IGNORED, POLICY, Recipe, collate, encode, load
 from stages.lib import prompts, testbed
 from stages.lib.params import Prompt
 from stages.lib.records import Problem, replacing
@@ -67,12 +67,12 @@ At temperature 1, {samples} responses a problem:
 | mean log-probability per token, right own-way solutions | {own_logp:.3f} |
 
 ## Rebuilding it
-Tokenizer, weights and this page follow from `models/micro/params.yaml`. The stage `weights` is frozen, so that editing
-the library never trains the policy anew behind an experiment's back. To make it again:
+Tokenizer, weights and this page follow from `models/micro/params.yaml`. The stages `tokenizer` and `weights` are
+frozen, so that editing the library never makes the policy anew behind an experiment's back. To make it again:
 ```
-dvc unfreeze models/micro/dvc.yaml:weights
+dvc unfreeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 dvc repro models/micro/dvc.yaml
-dvc freeze models/micro/dvc.yaml:weights
+dvc freeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 ```
 The same machine gives the same bits; another processor's matrix products round differently. `models/micro/card.py`
 measured what is above and wrote this page.
@@ -161,8 +161,8 @@ def main() -> None:
     torch.set_num_threads(1)  # the same bits whatever the number of cores
     torch.manual_seed(0)
     recipe = load()
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(POLICY, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(POLICY, dtype=torch.float32).eval()
     figures = measure(Bench(model, tokenizer, recipe.prompt), recipe)
     counts = {"samples": SAMPLES, "retellings": RETELLINGS, "n": TRAINING_PROBLEMS}
     with replacing(FOLDER / "README.md") as file:

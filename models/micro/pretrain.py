@@ -1,7 +1,8 @@
 """Makes the embedded policy from nothing: `python -m models.micro.pretrain tokenizer`, then `... weights`.
 
-    models/micro/params.yaml, stages/lib/testbed.py -> tokenizer.json, tokenizer_config.json, chat_template.jinja
-                                                    -> model.safetensors (bfloat16), config.json, generation_config.json
+    models/micro/params.yaml, stages/lib/testbed.py
+                             -> policy/{tokenizer.json, tokenizer_config.json, chat_template.jinja}
+                             -> policy/{model.safetensors (bfloat16), config.json, generation_config.json}
 
 Float32, one thread, loss on all tokens: what the guided prompts show of the expert's way is learned too, though the
 policy seldom writes that way itself. Its bits follow from the seeds as far as the machine's matrix products allow.
@@ -25,6 +26,7 @@ from models.micro.corpus import Chat, Mix, chats
 from stages.lib import params, prompts
 
 FOLDER = Path("models/micro")
+POLICY = FOLDER / "policy"  # what loads, and nothing else: the folder is the policy's identity for DVC
 PAD, SYSTEM, USER, ASSISTANT, END = SPECIALS = ["<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
@@ -171,16 +173,16 @@ def rate(step: int, how: Optimizing) -> float:
 def main(what: str) -> None:
     recipe = load()
     if what == "tokenizer":
-        build_tokenizer(recipe).save_pretrained(FOLDER)
+        build_tokenizer(recipe).save_pretrained(POLICY)
         return
     torch.set_num_threads(1)  # the same bits whatever the number of cores
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(FOLDER)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(POLICY)
     model = build_model(recipe.model, tokenizer)
     train(model, recipe, tokenizer)
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True
     )
-    model.to(torch.bfloat16).save_pretrained(FOLDER)
+    model.to(torch.bfloat16).save_pretrained(POLICY)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ and a value out of range are all `ParamsError`s that name the key and, for an un
 import difflib
 import math
 import os
+import re
 import types
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -265,7 +266,8 @@ def load(path: str | Path | None = None) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        ParamsError: the file is absent or not YAML, or a key is unknown, missing, ill-typed or out of range.
+        ParamsError: the file is absent or not YAML, a key is unknown, missing, ill-typed or out of range, or DVC does
+            not watch a local input.
     """
     path = Path(path) if path is not None else root() / "params.yaml"
     try:
@@ -275,9 +277,27 @@ def load(path: str | Path | None = None) -> Params:
     except (YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path}: not readable as YAML: {_short(error)}") from None
     try:
-        return from_dict(Params, raw)
+        found = from_dict(Params, raw)
+        _check_watched(found)
+        return found
     except ParamsError as error:
         raise ParamsError(f"{path}: {_short(error)}") from None
+
+
+def _check_watched(found: Params) -> None:
+    """Refuse a local input that is not under the path that DVC hashes for it: an edit of it would go unnoticed."""
+    policy, problems, benchmarks = found.policy, found.problems, found.benchmarks
+    reads = [("policy.name", policy.name, "policy.files", policy.files)]
+    reads += [("problems.source", problems.source, "problems.files", problems.files)]
+    reads += [("benchmarks.sources", place.path, "benchmarks.files", benchmarks.files) for place in benchmarks.sources]
+    for key, path, watching, watched in reads:
+        local = re.split(r"[^/]*[*?]", path, maxsplit=1)[0] or "."  # of a pattern: the folder before it
+        below, above = (Path(os.path.abspath(root() / name)) for name in (local, watched))
+        if path != "testbed" and below.exists() and not below.is_relative_to(above):
+            raise ParamsError(
+                f"{key} is {path}, which {watching} ({watched}) does not hold, so DVC would not see it change: set "
+                f"{watching} to {local.rstrip('/')}, or to a folder with all of them"
+            )
 
 
 def from_dict(cls: type, raw: Any, where: str = "") -> Any:
