@@ -13,7 +13,7 @@ from stages.lib import source_rows
 from stages.lib.answers import verify, verify_all
 from stages.lib.params import Mapping, Source
 from stages.lib.source_rows import SourceError
-from stages.lib.sources import Loaded, load
+from stages.lib.sources import Loaded, known, load
 
 
 def benchmarks() -> Path | None:
@@ -87,6 +87,49 @@ def test_quirks_of_the_named_mappings(tmp_path: Path) -> None:
     assert answers == ["4 , 8", r"4.2\%", r"166 \text{ cm}^2"]
     floats = written(tmp_path, "amc23.jsonl", {"problem": "?", "answer": 27.0}, {"problem": "?", "answer": -0.5})
     assert [p.answer for p in load(Source(path=floats)).problems] == ["27", "-0.5"]
+
+
+S = r"so \boxed{7}"
+COPIES = {  # the fields of public copies, as their pages on the hub list them
+    "AI-MO/NuminaMath-CoT": {"source": "s", "problem": "?", "solution": S, "messages": []},
+    "openai/gsm8k": {"question": "?", "answer": "so\n#### 7"},
+    "HuggingFaceH4/MATH-500": {"problem": "?", "solution": S, "answer": "7", "subject": "a", "unique_id": "u"},
+    "math-ai/minervamath": {"question": "?", "answer": "7"},
+    "svc-huggingface/minerva-math": {"problem": "?", "solution": S, "type": "t", "idx": 0},
+    "Hothan/OlympiadBench": {"id": 1, "question": "?", "solution": ["s"], "final_answer": ["7"], "context": None,
+                             "image_1": None, "modality": "Text-only", "unit": None, "is_multiple_answer": False},
+    "math-ai/olympiadbench": {"question": "?", "solution": ["s"], "final_answer": ["7"], "context": None, "unit": None},
+    "zwhe99/simplerl-OlympiadBench": {"question": "?", "answer": "7"},
+    "HuggingFaceH4/aime_2024": {"id": 60, "problem": "?", "solution": "s", "answer": "7", "url": "u", "year": "2024"},
+    "Maxwell-Jia/AIME_2024": {"ID": "2024-II-4", "Problem": "?", "Solution": "s", "Answer": 7},
+    "math-ai/aime24": {"id": 60, "problem": "?", "solution": r"\boxed{7}", "url": "u"},
+    "math-ai/amc23": {"id": 0, "question": "?", "answer": 7.0, "url": "u"},
+    "zwhe99/amc23": {"id": 0, "question": "?", "answer": "7", "solution": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", COPIES)
+def test_public_copies_need_no_further_words(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known by their names, whatever their fields are called; datasets' own loading is left out."""
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: [COPIES[path]])
+    [problem] = load(Source(path=path)).problems
+    assert (problem.problem, problem.answer) == ("?", "7")
+    assert known(path) not in (None, "plain")
+
+
+def test_of_several_names_the_first_with_a_value_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.jsonl", {"q": "a", "p": None, "y": "1"}, {"q": "a", "p": "b", "x": "2", "y": "1"})
+    problems = load(Source(path=path, mapping=Mapping(problem="p|q", answer="x|y", solution="w"))).problems
+    assert [(p.problem, p.answer, p.solution) for p in problems] == [("a", "1", None), ("b", "2", None)]
+    with pytest.raises(SourceError, match="has no field 'w'; it has q, p, y"):
+        load(Source(path=path, mapping=Mapping(problem="p|q", answer="x|y", solution="w")), need_solution=True)
+    with pytest.raises(SourceError, match=r"has no field 'z\|v:box'; it has q, p, y"):
+        load(Source(path=path, mapping=Mapping(problem="q", answer="z|v:box")))
+
+
+def test_a_slice_of_a_hub_data_set_needs_the_splits_name() -> None:
+    with pytest.raises(SourceError, match=r"needs its split's name before the slice: train\[:10\], or test\[:10\]"):
+        load(Source(path="openai/gsm8k", split="[:10]"))
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True)
 class Mapping:
-    """Where a row keeps what; several names for the problem, separated by "|", are tried in order. The answer is a
-    field, or `field:box` (the last box in its text), or `field:####` (what follows the last ####)."""
+    """Where a row keeps what; of several names, separated by "|", the first that the row has a value for. The answer is
+    a field, or `field:box` (the last box in its text), or `field:####` (what follows the last ####)."""
 
     problem: str = "problem|question"
     answer: str = "answer"

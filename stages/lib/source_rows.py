@@ -88,6 +88,11 @@ def _from_hub(source: Source, split: str, low: int, high: int | None) -> Iterato
     """Rows of a data set on the hub; code that comes with a data set is never run (`datasets` has given that up)."""
     import datasets
 
+    if not split:
+        raise SourceError(
+            f"{source.path} (split {source.split}): a data set on the hub needs its split's name before the slice: "
+            f"train{source.split}, or test{source.split}"
+        )
     try:
         found = datasets.load_dataset(source.path, source.subset, split=split, revision=source.revision)
         for place in range(len(found))[low:high]:

@@ -8,10 +8,11 @@ A path is a file, a folder, a pattern with `*`, or else the id of a data set on 
 behind the split's name works for all of them ("train[:1000]", "[1000:2000]"). Of a folder whose files are named by
 split (test.jsonl, train-00000-of-00002.parquet, test/0.json) those of the split are read, of any other folder all.
 
-A mapping says which fields hold what. Rows without a problem, an answer or (where it is needed) a solution are left
+A mapping says which fields hold what. A solution field may be absent where none is needed. Rows without a problem, an answer or (where it is needed) a solution are left
 out and listed, not hidden; a file that cannot be read as what it is named is a SourceError.
 
-What the named mappings know beyond field names: an answer whose solution puts a percent sign behind the box is a
+The named mappings read the public copies of their data sets, whose fields have different names. What they know beyond
+those: an answer whose solution puts a percent sign behind the box is a
 percentage (MATH-500, Minerva); OlympiadBench's lists, units and contexts; whole numbers stored as floats (AMC23);
 GSM8K's calculator marks (`<<3*2=6>>`), which are dropped, and its `#### 18`, which a demonstration states in a box.
 """
@@ -90,7 +91,8 @@ def _grade_school(row: Row, answer: str | None, solution: str | None) -> tuple[s
 
 
 def _olympiad(row: Row, answer: str | None, solution: str | None) -> tuple[str | None, str | None]:
-    parts = row["final_answer"] if isinstance(row["final_answer"], list) else [row["final_answer"]]
+    value = next((row[name] for name in ("final_answer", "answer") if row.get(name) is not None), [])
+    parts = value if isinstance(value, list) else [value]
     answers = [str(part).replace("$", " ").strip().rstrip(".") for part in parts if part is not None]
     text = re.sub(r"\s{2,}", " ", ", ".join(answers))
     return (text + _unit(_text(row.get("unit")), text) or None), solution
@@ -110,15 +112,16 @@ def _as_is(row: Row, answer: str | None, solution: str | None) -> tuple[str | No
     return answer, solution
 
 
+_ANSWER = "answer|Answer|solution:box"
 _NAMED: dict[str, tuple[Mapping, Mend]] = {
     "plain": (Mapping(), _as_is),
     "numinamath-cot": (Mapping(answer="solution:box"), _percentage),
     "gsm8k": (Mapping(answer="answer:####", solution="answer"), _grade_school),
-    "math-500": (Mapping(), _percentage),
-    "minerva": (Mapping(answer="solution:box"), _percentage),
-    "olympiadbench": (Mapping(problem="question", answer="final_answer"), _olympiad),
-    "aime24": (Mapping(), _as_is),
-    "amc23": (Mapping(solution=None), _as_is),
+    "math-500": (Mapping(answer=_ANSWER), _percentage),
+    "minerva": (Mapping(answer=_ANSWER), _percentage),
+    "olympiadbench": (Mapping(problem="question|problem", answer="final_answer|answer"), _olympiad),
+    "aime24": (Mapping(problem="problem|question|Problem", answer=_ANSWER, solution="solution|Solution"), _as_is),
+    "amc23": (Mapping(answer=_ANSWER), _as_is),
 }
 _NAMES = {  # what occurs in a file's or data set's name, without - and _
     "numinamath": "numinamath-cot", "gsm8k": "gsm8k", "math500": "math-500", "mathoai": "math-500",
@@ -150,15 +153,16 @@ def known(path: str) -> str | None:
 
 
 def _problem(key: str, row: Row, mapping: Mapping, mend: Mend, where: str, need_solution: bool) -> Problem:
-    name = next((n for n in mapping.problem.split("|") if n in row), None)
-    missing = mapping.problem if name is None else _missing(row, mapping)
+    wanted = [mapping.problem, mapping.answer, *([mapping.solution] if mapping.solution and need_solution else [])]
+    missing = next((spec for spec in wanted if _field(row, spec) is None), None)
     if missing:
         raise SourceError(f"{where}: {key} has no field {missing!r}; it has {', '.join(row)} (see `mapping` in params)")
-    text = _text(row[name])
+    text = _text(row[_field(row, mapping.problem)[0]])
     if row.get("context"):
         text = f"{_text(row['context'])}\n{text}"
-    solution = _text(row[mapping.solution]) if mapping.solution else None
-    answer, solution = mend(row, _answer(row, mapping.answer), solution)
+    field = _field(row, mapping.solution or "")
+    solution = _text(row[field[0]]) if field else None
+    answer, solution = mend(row, _answer(row, *_field(row, mapping.answer)), solution)
     parts = {"problem": text, "answer": answer, "solution": solution}
     for part, value in parts.items():
         if not (value or "").strip() and (part != "solution" or need_solution):
@@ -168,15 +172,16 @@ def _problem(key: str, row: Row, mapping: Mapping, mend: Mend, where: str, need_
     return Problem(id=key, problem=text, answer=answer, solution=solution or None)
 
 
-def _missing(row: Row, mapping: Mapping) -> str | None:
-    names = [mapping.answer.partition(":")[0], *([mapping.solution] if mapping.solution else [])]
-    return next((name for name in names if name not in row), None)
+def _field(row: Row, spec: str) -> tuple[str, str] | None:
+    """Of the alternatives in a mapping's words the first that the row has, and how it is read: ("solution", "box")."""
+    found = [(name, how) for name, _, how in (part.partition(":") for part in spec.split("|")) if name in row]
+    for _, how in found:
+        if how not in ("", "box", "####"):
+            raise SourceError(f"mapping.answer {spec!r}: behind the colon stands box or ####")
+    return next((pair for pair in found if row[pair[0]] is not None), found[0] if found else None)
 
 
-def _answer(row: Row, spec: str) -> str | None:
-    name, _, how = spec.partition(":")
-    if how not in ("", "box", "####"):
-        raise SourceError(f"mapping.answer {spec!r}: behind the colon stands box or ####")
+def _answer(row: Row, name: str, how: str) -> str | None:
     value = row[name]
     text = ", ".join(filter(None, map(_text, value))) if isinstance(value, list | tuple) else _text(value)
     if text is None or not how:
