@@ -29,24 +29,46 @@ _SPELLINGS = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _TOKEN = re.compile(r"\\[a-zA-Z]+|[^\W\d_]+|\d+|[^\w\s]|_")
 
 # How a text speaks of a solution that it was shown. Not "the solution of the equation", "the solution set", "the given
-# equation", "the solution above the x-axis", "the above reasoning": tests/test_copying.py has sentences of both kinds.
-_SHOWN = r"(?:worked|provided|reference|given|supplied|presented|suggested|sample|model|expert(?:['’]s)?)"
-_TEXT = r"(?:solution|demonstration|explanation|derivation|reasoning|walkthrough)"
-_SAYS = r"(?:says?|states?|suggests?|notes?|mentions?|explains?|points?\sout|claims?|tells?|indicates?|demonstrates?)"
-_NO_MATHS = r"(?!\s(?:sets?|curves?|spaces?|of|to|for|from|in|path|by|satisf\w+)\b)"
+# equation", "the solution above the x-axis", "the above reasoning": tests/mentions.py has sentences of both kinds.
+_SHOWN = r"""(?:worked(?:[ -]out)?|provided|reference|given|supplied|presented|suggested|sample|example|model|partial
+    |official|(?:expert|author|teacher)(?:['’]?s)?)"""
+_TEXT = r"(?:solutions?|demonstration|explanation|derivation|reasoning|walkthrough)"
+_STEPS = r"(?:steps|hints?|example|method|approach|working|argument)"
+_SAYS = (
+    r"(?:says?|states?|suggests?|notes?|mentions?|explains?|points?\sout|claims?|tells?|indicates?|demonstrates?|uses?)"
+)
+_NO_MATHS = r"""(?!\s(?:sets?|curves?|spaces?|of|to|for|from|in(?!\s(?:the\sprompt|other\swords)\b)|path|by|satisf\w+
+    |contain\w+)\b)"""
+_THE = r"\b(?:the|this|that|these|those|your)"
+_READ = r"""(?:look(?:ing|ed)?\sat|read(?:ing)?|refer(?:ring|red)?\sto|follow(?:ing|ed)?|understand|understood
+    |paraphras(?:e|ing)|summari[sz](?:e|ing)|rewrit(?:e|ing)|restat(?:e|ing)|copy(?:ing)?)"""
 _MENTION = re.compile(
     rf"""\bworked(?:[ -]out)?\s(?:solution|example|answer)
-    |\b(?:the|this|that|your)\s(?:{_SHOWN},?\s)+(?:{_TEXT}|answer(?!\schoice))\b{_NO_MATHS}
-    |\b(?:the|this|that|your)\s(?:above|previous)\s(?:\w+\s)?(?:solution|demonstration)\b{_NO_MATHS}
-    |\b(?:the|this|that|your)\s(?:solution|demonstration)\sabove\b(?!\s(?:the|an?|this|that|it|[xy]|satisf\w+)\b|\s[\d$\\])
-    |\b(?:the|this|that|your)\s{_TEXT}\s(?:that\s(?:was|is)\s)?
-        (?:(?:provided|shown|supplied|presented|given)(?:\s(?:above|earlier|here|to\s(?:us|me))\b|(?=[,.;:]))|you\sgave\b)
+    |{_THE}\s(?:{_SHOWN},?\s)+(?:answer(?!\schoice)\b|(?:{_TEXT}|{_STEPS})\b{_NO_MATHS})
+    |\bthe\sknown\sanswer\b
+    |{_THE}\s(?:above|previous)\s(?:\w+\s)?(?:solution|demonstration)\b{_NO_MATHS}
+    |{_THE}\s(?:solution|demonstration)\sabove\b(?!\s(?:the|an?|this|that|it|[xy]|satisf\w+)\b|\s[\d$\\])
+    |\byour\s(?:solution|demonstration|explanation)\b{_NO_MATHS}
+    |{_THE}\s{_TEXT}\s(?:that\s(?:was|is)\s)?
+        (?:(?:provided|shown|supplied|presented|given)
+            (?:\s(?:above|earlier|here|to\s(?:us|me)|in\sthe\sprompt)\b|(?=[,.;:]))|you\sgave\b)
+    |\bthe\s(?:{_TEXT}|answer|hint|example)\s(?:\w+\s)?in\sthe\sprompt\b
+    |\bthe\s(?:answer|steps|hint|example)\s(?:provided|supplied)\b(?!\sthat)|\bthe\sexample\s(?:given|shown)\b
     |\bthe\s(?:solution|answer)\s(?:was|is|has\sbeen)\s(?:already\s)?(?:provided|supplied)\b(?!\sthat)
-    |\bthe\s(?:solution|demonstration|explanation|hint)(?:\salso)?\s{_SAYS}\b
+    |\bsolution\s(?:that\s)?(?:we|I)\s(?:were|was|are|am)\s(?:given|shown)\b
+    |\b(?:we|I)\s(?:were|was|are|am|have\sbeen)\s(?:given|shown|provided\swith)\s(?:an?|the|this)\s(?:{_SHOWN}\s)?
+        (?:solution|demonstration|explanation|hint)\b{_NO_MATHS}
+    |\bthe\s(?:solution|demonstration|explanation|hint)(?:\stext)?(?:\salso)?\s{_SAYS}\b
+    |\bthe\s(?:demonstration|example\sabove|hint\sabove)\s\w+s\b
     |\b(?:according\sto|as\s(?:\w+\s)?in|based\son|consistent\swith|just\slike|unlike|following)
         \s(?:the|your)\s(?:solution|demonstration|explanation|hint)\b{_NO_MATHS}
-    |\bthe\s(?:(?:given|provided)\shint|hint\s(?:given|provided|above))\b
-    |\bin\smy\sown\s(?:way|words)\b
+    |\b{_READ}\s(?:the|this|that|your)\s(?:solution|demonstration|explanation)\b(?!\s(?:above|as)\b){_NO_MATHS}
+    |\b(?:according\sto|per|in|from)\sthe\s(?:answer|solution)\skey\b|\b(?:answer|solution)\skey\s{_SAYS}\b
+    |\b(?:using|with|applying|by|from)\sthe\shint\b(?!\sof)
+    |\bthe\shint\s(?:given|provided|above)\b
+    |\bhalf\sof\sthe\s(?:solution|demonstration)\b(?!\s(?:is|was|with|in|contain\w+)\b)
+    |\bas\syou\s(?:showed|explained|wrote)\b|\byou\s(?:provided|supplied)\b
+    |\b(?:in|with)\smy\sown\s(?:way|words)\b|\bmy\sown\s(?:version|solution|approach|derivation)\b
     |\bwithout\s(?:copying|looking\sat\sthe\ssolution)\b""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -8,13 +8,14 @@ A path is a file, a folder, a pattern with `*`, or else the id of a data set on 
 behind the split's name works for all of them ("train[:1000]", "[1000:2000]"). Of a folder whose files are named by
 split (test.jsonl, train-00000-of-00002.parquet, test/0.json) those of the split are read, of any other folder all.
 
-A mapping says which fields hold what. A solution field may be absent where none is needed. Rows without a problem, an answer or (where it is needed) a solution are left
-out and listed, not hidden; a file that cannot be read as what it is named is a SourceError.
+A mapping says which fields hold what; the solution's may be absent where none is needed. Rows without a problem, an
+answer or (where it is needed) a solution are left out and listed, not hidden; a file that cannot be read as what it is
+named is a SourceError.
 
 The named mappings read the public copies of their data sets, whose fields have different names. What they know beyond
-those: an answer whose solution puts a percent sign behind the box is a
-percentage (MATH-500, Minerva); OlympiadBench's lists, units and contexts; whole numbers stored as floats (AMC23);
-GSM8K's calculator marks (`<<3*2=6>>`), which are dropped, and its `#### 18`, which a demonstration states in a box.
+those: an answer whose solution puts a percent sign behind the box is a percentage (MATH-500, Minerva); OlympiadBench's
+lists, units and contexts; whole numbers stored as floats (AMC23); GSM8K's calculator marks (`<<3*2=6>>`), which are
+dropped, and its `#### 18`, which a demonstration states in a box.
 """
 
 import difflib
