@@ -13,14 +13,15 @@ least `words` words that stand in both texts cover at least `share` of the short
 - Runs that stand in more than PHRASES benchmark problems are set phrases ("where m and n are relatively prime positive
   integers", "please format your answer as"): they neither count nor need to be covered.
 - Numbers count as they are written and interrupt a run. The same problem with other numbers is a near-duplicate where
-  its wording is long enough (three quarters of the real problems below with every number changed), and that is meant:
+  its wording is long enough (72 % of the real problems below with every number changed), and that is meant:
   it teaches the benchmark's solution all the same.
 - Drawings ([asy] code) are left out of the runs, since their commands repeat; equal texts need equal drawings.
 
-Measured on AIME24, AMC23, MATH-500, OlympiadBench, Minerva and GSM8K (2836 problems), words 8 and share 0.5: found are
-all copies with other spacing, case or LaTeX styles, 98 % with the sentences reordered, 95 % with one word in twenty
-changed, 83 % with one in ten, 42 % with one in five; between two of those benchmarks nothing is found (one pair there
-is the same dice problem in other words). Not found: translations, and rewordings that leave few runs of `words` words.
+Measured on AIME24, AMC23, MATH-500, OlympiadBench, Minerva and GSM8K (2836 problems), words 8 and share 0.5, by
+tests/benchmarks/near_copies.py: found are all copies with other spacing, case or LaTeX styles, 96 % with the sentences
+reordered, 93 % with one word in twenty changed, 89 % with one in ten, 34 % with one in five; between two of those
+benchmarks nothing is found (one pair there is the same dice problem in other words). Not found: translations, and
+rewordings that leave few runs of `words` words.
 """
 
 import re
