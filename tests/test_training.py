@@ -1,6 +1,7 @@
 """The training stage: a killed run ends in the same bits, two processes in the same weights, what is saved loads."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import safetensors.torch
 import torch
 from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoTokenizer, GraniteConfig, GraniteForCausalLM
+from transformers.models.auto import auto_factory
 
 from stages import train
 from stages.lib import losses, trainee
@@ -24,6 +26,7 @@ from stages.lib.batches import Example, encode
 from stages.lib.cli import run
 from stages.lib.errors import StageError
 from stages.lib.params import load
+from stages.lib.policy import PolicyError, base_of, load_model
 from stages.lib.probe import COLUMNS, Watch, choose
 from stages.lib.records import TrainingRow, read, write
 from tests.training_rows import rows
@@ -251,6 +254,30 @@ def test_adapter_is_saved_as_the_params_say(project: Path, tiny_folder: Path, ke
     chosen = choose(encode(list(rows(tokenizer, "self")), tokenizer, params.prompt), 4)
     assert nll(loaded, chosen) == pytest.approx(float(curve(project, "rewritten-dft-0")[-1]["nll"]), rel=1e-4)
     assert nll(loaded, chosen) < nll(start, chosen)
+
+
+def test_an_adapter_is_loaded_on_its_bases_revision(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base on a hub: what transformers resolves there is recorded instead of asked for, and is vLLM's to load."""
+    change(project, "policy", revision="0123abc")  # a folder has none, and loads all the same
+    change(project, "train", lora={"rank": 2, "save": "adapter"})
+    stage("rewritten", "dft", "0")
+    out = project / "models/cells/rewritten-dft-0"
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert config["revision"] == "0123abc"
+    (out / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "some/base"}))
+    asked = []
+
+    def resolve(name: str, revision: str | None = None, **_: object) -> str | None:
+        asked.append((name, revision))
+        if name == "some/base":
+            raise OSError("recorded")
+        return revision
+
+    monkeypatch.setattr(auto_factory, "resolve_revision", resolve)
+    cell = dataclasses.replace(load(project / "params.yaml").policy, name=str(out), revision=None)
+    with pytest.raises(PolicyError, match="recorded"):
+        load_model(cell)
+    assert asked[-1] == ("some/base", "0123abc") and base_of(cell)[:2] == asked[-1]
 
 
 @torch.no_grad()

@@ -11,10 +11,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from stages.lib.engine.parallel import ParallelEngine
-from stages.lib.engine.vllm import VllmEngine, base_of, lora_options
+from stages.lib.engine.vllm import VllmEngine, lora_options
 from stages.lib.generation import Engine, Request, open_engine
 from stages.lib.params import Decoding, Params, Policy
-from stages.lib.policy import PolicyError, load_model
+from stages.lib.policy import PolicyError, base_of, load_model
 from stages.lib.prompts import encode, plain
 from stages.lib.records import Rollout
 

@@ -6,6 +6,7 @@ stop_ids(tokenizer, model.generation_config) # {2}: generation stops at any of t
 end_id(tokenizer)                            # 2: the one that training appends to a demonstration
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,18 @@ def load_model(policy: Policy) -> PreTrainedModel:
         return model.to(device()).eval()
 
 
+def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:
+    """The model to load, its revision, and the adapter's config where the policy is a folder that holds an adapter.
+
+    A cell's adapter carries the revision of its base (`training.save`): the folder itself has none.
+    """
+    file = Path(policy.name) / "adapter_config.json"
+    if not file.is_file():
+        return policy.name, policy.revision, None
+    adapter = json.loads(file.read_text(encoding="utf-8"))
+    return adapter["base_model_name_or_path"], adapter.get("revision"), adapter
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says so, in the words of torch, of its CPU allocator ("can't allocate memory") or of vLLM."""
     words = ("can't allocate memory", "not enough memory", "out of memory")
@@ -127,7 +140,7 @@ def _load(auto: Any, policy: Policy, **more: Any) -> Any:
         raise PolicyError(f"policy.name {policy.name}: no such model folder (no config.json there)")
     try:
         return auto.from_pretrained(
-            policy.name, revision=policy.revision, trust_remote_code=policy.trust_remote_code, **more
+            policy.name, revision=base_of(policy)[1], trust_remote_code=policy.trust_remote_code, **more
         )
     except (MemoryError, torch.OutOfMemoryError):
         raise

@@ -213,6 +213,8 @@ def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> 
         model.load_state_dict(state)
     adapter = params.train.lora.rank and params.train.lora.save == "adapter"
     model = model.merge_and_unload() if params.train.lora.rank and not adapter else model
+    if adapter:
+        model.peft_config["default"].revision = params.policy.revision  # of the base, which is loaded with the adapter
     model.config.use_cache = True  # the Trainer switches it off
     with replacing_folder(folder) as partial:
         model.to(dtype).save_pretrained(partial)

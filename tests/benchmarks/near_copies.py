@@ -151,17 +151,11 @@ def main() -> None:
     names = " ".join(Path(path).name for path in paths)
     print(f"# Edited copies of real problems and solutions\n\nIn the folder of the files, called FOLDER here: {names}.")
     print("\n```bash\npython -m tests.benchmarks.near_copies FOLDER/*.jsonl\n```\n")
-    size = 2 * copy.words
-    print(
-        f"Found of {len(problems):,} problems by the near-duplicate check (`benchmarks.overlap`: words {overlap.words},"
-    )
-    print(
-        f"share {overlap.share}) and of {len(solutions):,} solutions, of {size} words and symbols or more, by the copy"
-    )
-    print(
-        f"check (`copy`: run {copy.run}, overlap {copy.overlap}, words {copy.words}); seed {SEED}. What each edit is, is"
-    )
-    print("said in the script.\n")
+    near = f"`benchmarks.overlap`: words {overlap.words}, share {overlap.share}"
+    copied = f"`copy`: run {copy.run}, overlap {copy.overlap}, words {copy.words}"
+    print(f"Found of {len(problems):,} problems by the near-duplicate check ({near})")
+    print(f"and of {len(solutions):,} solutions, of {2 * copy.words} words and symbols or more, by the copy check")
+    print(f"({copied}); seed {SEED}. What each edit is, is said in the script.\n")
     print("| edit | problems found | solutions found |\n| :-- | --: | --: |")
     for name, edit in EDITS.items():
         found = problems_found(problems, edit, overlap), solutions_found(solutions, edit, copy)

@@ -5,7 +5,6 @@ call, by the name of the call's first request, so that neither two engines nor a
 numbers; a row then depends on the requests it is drawn with.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from transformers import AutoConfig, GenerationConfig
 
 from stages.lib.engine.interface import Request, check_context, memory_errors, rollout, stream_seed
 from stages.lib.params import Decoding, Hardware, Policy
-from stages.lib.policy import PolicyError, load_tokenizer, stop_ids
+from stages.lib.policy import PolicyError, base_of, load_tokenizer, stop_ids
 from stages.lib.records import Rollout
 
 REMEDY = "raise hardware.tensor_parallel, or lower max_new_tokens"
@@ -100,15 +99,6 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise PolicyError(f"policy.name {policy.name}: vLLM does not start: {error}") from error
-
-
-def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:
-    """The model to load, its revision, and the adapter's config where the policy is a folder that holds an adapter."""
-    file = Path(policy.name) / "adapter_config.json"
-    if not file.is_file():
-        return policy.name, policy.revision, None
-    adapter = json.loads(file.read_text(encoding="utf-8"))
-    return adapter["base_model_name_or_path"], adapter.get("revision"), adapter
 
 
 def lora_options(adapter: dict[str, Any] | None) -> dict[str, Any]:
