@@ -1,4 +1,5 @@
-"""Fuzz what reads text from outside: the record reader, the verifier, the params reader, the sources reader.
+"""Fuzz what reads text from outside: the record reader, the verifier, the params reader, the sources reader with the
+named mappings, and with mappings and slices of one's own.
 
     python -m tests.fuzz --minutes 60 --json fuzz.json [--corpus folder of benchmark files]
 
@@ -29,6 +30,7 @@ from pyarrow import parquet
 from stages.lib import params, records, sources
 from stages.lib.answers import Reason, Verdict, verify
 from stages.lib.records import Evaluation, Judgement, Merged, Problem, RecordError, Rollout, TrainingRow
+from stages.lib.source_rows import sliced
 from tests.test_answers_cases import CASES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,6 +133,20 @@ def pairs(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> tuple[str, str]:
     return frame.replace("%s", got), draw(texts)
 
 
+@st.composite
+def own_sources(draw: st.DrawFn) -> tuple[bytes, dict]:
+    """Rows, and an entry of params.yaml that reads them: fields of one's own, and a slice."""
+    names = st.sampled_from([name.decode() for name in KEYS]) | TEXTS
+    spec = st.lists(st.builds("{}{}".format, names, st.sampled_from(["", ":box", ":####", ":", ":last"])), max_size=3)
+    field = spec.map("|".join) | JSON
+    mapping = draw(st.dictionaries(st.sampled_from(["problem", "answer", "solution", "x"]), field, max_size=4) | JSON)
+    number = st.integers(-3, 6) | st.sampled_from(["", "x", "9" * 5_000, "10%", "\u0665"])
+    name = st.sampled_from(["train", "test", "", "a b"]) | TEXTS
+    form = st.sampled_from(["{}", "{}[{}:{}]", "{}[{}:{}", "{}[{}]", "{}[{}:{}:{}]"])
+    split = draw(st.builds(str.format, form, name, number, number, number) | JSON)
+    return draw(rows() | near_rows()), {"mapping": mapping, "split": split}
+
+
 # Checks: what each input may lead to ----------------------------------------------------------------------------------
 
 
@@ -176,6 +192,21 @@ def check_sources(data: bytes, folder: Path) -> None:
                     records.dumps(problem).encode()
 
 
+def check_mappings(given: tuple[bytes, dict], folder: Path) -> None:
+    """Problems that can be written, of the slice alone; or an error that names the param or the source."""
+    data, entry = given
+    path = folder / "own.jsonl"
+    path.write_bytes(data)
+    with suppress(params.ParamsError, sources.SourceError):
+        source = params.from_dict(sources.Source, {"path": str(path), **entry})
+        for need_solution in (False, True):
+            low, high = sliced(source.split)[1:]
+            for problem in sources.load(source, need_solution=need_solution).problems:
+                assert problem.problem.strip() and problem.answer.strip() and (problem.solution or not need_solution)
+                assert low <= int(problem.id.rpartition("-")[2]) < (high or 10**9)
+                records.dumps(problem).encode()
+
+
 # Targets --------------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +228,7 @@ def targets(corpus: list[bytes] | None = None) -> dict[str, Target]:
         "records": Target(mutated(many) | near_rows() | rows() | st.binary(max_size=60), check_records),
         "answers": Target(pairs(texts), check_answers),
         "params": Target(mutated(yaml) | line_edits(yaml[0]) | st.binary(max_size=60), check_params),
+        "mappings": Target(own_sources(), check_mappings),
         "sources": Target(mutated([*many, as_parquet(lines[0])]) | near_rows() | rows(), check_sources),
     }
 

@@ -11,7 +11,7 @@ from stages.lib.sources import load as load_source
 from tests import fuzz
 
 TARGETS = fuzz.targets()
-EXAMPLES = {"records": 900, "answers": 1_200, "params": 250, "sources": 700}
+EXAMPLES = {"records": 900, "answers": 1_200, "params": 250, "mappings": 500, "sources": 700}
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -144,6 +144,8 @@ def test_a_slice_of_a_hub_data_set_needs_the_splits_name() -> None:
         ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"split": "train[9]"}, "no slice"),
         ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"split": "train[:10%]"}, "no slice"),
         ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"split": "[5:]"}, "it has no rows"),
+        ("a.jsonl", '{"problem": "x", "answer": "1", "solution": ""}', {"split": f"[:{10**20}]"}, "no slice"),
+        ("a.jsonl", '{"problem": "x", "answer": "1"}', {"mapping": Mapping(problem="")}, "no field ''; it has problem"),
         (
             "a.jsonl",
             '{"problem": "x", "answer": "1", "solution": ""}',

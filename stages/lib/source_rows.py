@@ -37,7 +37,7 @@ def sliced(split: str) -> tuple[str, int, int | None]:
         SourceError: what stands in brackets is no slice of row numbers.
     """
     name, bracket, rest = split.partition("[")
-    match = re.fullmatch(r"(\d*):(\d*)\]", rest) if bracket else re.fullmatch("()()", "")
+    match = re.fullmatch(r"(\d{0,18}):(\d{0,18})\]", rest) if bracket else re.fullmatch("()()", "")
     if not match:
         raise SourceError(f"split {split!r}: no slice of rows such as train[:1000] or train[1000:2000]")
     return name, int(match[1] or 0), int(match[2]) if match[2] else None

@@ -156,7 +156,7 @@ def known(path: str) -> str | None:
 def _problem(key: str, row: Row, mapping: Mapping, mend: Mend, where: str, need_solution: bool) -> Problem:
     wanted = [mapping.problem, mapping.answer, *([mapping.solution] if mapping.solution and need_solution else [])]
     missing = next((spec for spec in wanted if _field(row, spec) is None), None)
-    if missing:
+    if missing is not None:
         raise SourceError(f"{where}: {key} has no field {missing!r}; it has {', '.join(row)} (see `mapping` in params)")
     text = _text(row[_field(row, mapping.problem)[0]])
     if row.get("context"):
