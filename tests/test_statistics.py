@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from stages.lib.gap import response_figures, response_sums
 from stages.lib.statistics import Draws, bca, crossed, holm, paired, two_way
 
 DRAWS = Draws(resamples=1000, confidence=0.95, seed=0)
@@ -108,6 +109,34 @@ def test_bca_is_scipys() -> None:
         (n, x), lambda n, x, axis: x.sum(axis) / n.sum(axis), paired=True, method="BCa", n_resamples=20_000, rng=1
     ).confidence_interval
     assert (found.low, found.high) == pytest.approx(tuple(theirs), rel=0.01)
+
+
+def weights(log_w: np.ndarray) -> np.ndarray:
+    return response_sums(log_w, (0.5, 2.0))
+
+
+def figures(totals: np.ndarray) -> np.ndarray:
+    return np.stack([response_figures(totals)[name] for name in ("ESS/N", "CV²", "mean log w")], -1)
+
+
+def test_a_weight_that_outweighs_all_others_keeps_its_jackknife() -> None:
+    """Against scipy, which leaves problems out one by one: subtracted from the total, the rest would be rounding."""
+    log_w = np.r_[0.0, np.random.default_rng(9).normal(-45, 1, 40)]
+    found = bca(weights(log_w), figures, Draws(20_000, 0.95, 0))[0]
+    theirs = stats.bootstrap(
+        (np.exp(log_w),), lambda w, axis: w.sum(axis) ** 2 / (w**2).sum(axis) / w.shape[axis], method="BCa",
+        n_resamples=20_000, rng=1,
+    ).confidence_interval  # fmt: skip
+    assert (found.low, found.high) == pytest.approx(tuple(theirs), rel=0.05)
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_too_far_apart_for_an_interval_say_nan() -> None:
+    """Without the first all weights underflow to 0, as of long responses of a real language model; no warning."""
+    ess, cv2, mean = bca(weights(np.r_[-20.0, -900 - np.arange(30.0)]), figures, DRAWS)
+    assert ess.value == pytest.approx(1 / 31) and cv2.value == pytest.approx(30)
+    assert np.isnan([ess.low, ess.high, ess.se, cv2.low, cv2.high, cv2.se]).all()
+    assert mean.low < mean.value < mean.high and mean.se > 0
 
 
 def test_many_problems_are_resampled_in_blocks_to_the_same_interval() -> None:

@@ -155,12 +155,14 @@ def _interaction(table: Array) -> Array:
     return (rest**2).sum((1, 2)) / max((seeds - 1) * (n - 1), 1)
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: int = 0) -> list[Estimate]:
     """Bootstrap over problems of M figures that are functions of sums: BCa intervals (Efron 1987).
 
     sums: [P, K], a row a problem; statistic: totals [..., K] -> figures [..., M]. A resample is a row of counts, its
-    totals are counts @ sums, and leaving a problem out is a subtraction. More than BLOCKS problems are resampled in
-    that many blocks of neighbours, whose sums are as independent of each other as the problems are.
+    totals are counts @ sums. More than BLOCKS problems are resampled in that many blocks of neighbours, whose sums are
+    as independent of each other as the problems are. A figure that some resample gives no finite value (weights so far
+    apart that without the largest they are all 0) has no interval: low, high and se are nan.
     """
     from scipy.special import ndtr, ndtri
 
@@ -169,17 +171,26 @@ def bca(sums: Array, statistic: Callable[[Array], Array], draws: Draws, label: i
     if len(sums) < 2:
         return [Estimate(float(value), float("nan"), float("nan")) for value in values]
     resampled = np.concatenate([statistic(part @ sums) for part in draws.chunks(len(sums), label)])
-    left_out = statistic(sums.sum(axis=0) - sums)
+    left_out = statistic(_without_each(sums))
     off = left_out.mean(axis=0) - left_out
-    with np.errstate(divide="ignore", invalid="ignore"):
-        acceleration = np.nan_to_num((off**3).sum(0) / (6 * (off**2).sum(0) ** 1.5))
+    acceleration = (off**3).sum(0) / (6 * (off**2).sum(0) ** 1.5)
+    acceleration = np.where(np.isfinite(acceleration), acceleration, 0.0)
     below = ((resampled < values).mean(0) + (resampled <= values).mean(0)) / 2
     bias = ndtri(np.clip(below, 1 / draws.resamples, 1 - 1 / draws.resamples))
     shifted = bias + ndtri(draws.tails)[:, None]
     levels = ndtr(bias + shifted / (1 - acceleration * shifted))
     ends = [np.quantile(column, level) for column, level in zip(resampled.T, levels.T, strict=True)]
-    spread = resampled.std(axis=0)
-    return [Estimate(float(v), *map(float, e), float(s)) for v, e, s in zip(values, ends, spread, strict=True)]
+    rows = np.column_stack([ends, resampled.std(axis=0)])  # low, high, se
+    rows[~np.isfinite(resampled).all(axis=0)] = np.nan
+    return [Estimate(float(value), *map(float, row)) for value, row in zip(values, rows, strict=True)]
+
+
+def _without_each(sums: Array) -> Array:
+    """The totals with each row left out, [P, K]: sums of what is before and behind it, for in a subtraction a weight
+    that outweighs all others would leave rounding errors alone."""
+    zero = np.zeros((1, sums.shape[1]))
+    before, behind = np.cumsum(sums, axis=0), np.cumsum(sums[::-1], axis=0)[::-1]
+    return np.concatenate([zero, before[:-1]]) + np.concatenate([behind[1:], zero])
 
 
 def _blocks(sums: Array) -> Array:
