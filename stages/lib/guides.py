@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from stages.lib.errors import StageError
 from stages.lib.params import Prompt, Resolve
-from stages.lib.prompts import encode, guided
+from stages.lib.prompts import encode, guided, plain_ids
 from stages.lib.records import Problem
 
 if TYPE_CHECKING:
@@ -111,10 +111,7 @@ class Guided:
     def _fits(self, ids: list[int], text: str) -> bool:
         if self.context and len(ids) + self.response > self.context:
             return False
-        return self.guide_tokens is None or len(self._tokens(text)) <= self.guide_tokens
-
-    def _tokens(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.guide_tokens is None or len(plain_ids(self.tokenizer, text)) <= self.guide_tokens
 
     def _encoded(self, row: Problem, text: str) -> list[int]:
         return encode(self.tokenizer, guided(row.problem, text, self.prompt))

@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from stages.lib.errors import StageError
 from stages.lib.params import Policy
+from stages.lib.prompts import plain_ids
 
 disable_progress_bar()  # one bar a stage: its own
 
@@ -130,7 +131,7 @@ def response_ids(tokenizer: PreTrainedTokenizerBase, response: str, token_ids: l
     """A demonstration's tokens, the end token included: those that were sampled where known, else the text's."""
     if token_ids:
         return token_ids
-    return [*tokenizer(response, add_special_tokens=False)["input_ids"], end_id(tokenizer)]
+    return [*plain_ids(tokenizer, response), end_id(tokenizer)]
 
 
 def _load(auto: Any, policy: Policy, **more: Any) -> Any:

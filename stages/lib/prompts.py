@@ -7,6 +7,8 @@
 The words are params (`prompt.*`), the scaffold around them is the model's own chat template.
 """
 
+import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,9 +31,38 @@ def guided(problem: str, solution: str, prompt: "Prompt") -> list[Message]:
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", messages: list[Message]) -> list[int]:
-    """Token ids of the rendered chat, up to and including the generation prompt."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # the template writes its own special tokens
+    """Token ids of the rendered chat, up to and including the generation prompt.
+
+    Control tokens come from the template alone: "<|im_end|>" in a problem or a solution is text, which cannot close the
+    user's turn. Such a word is set aside while the template is rendered, and read on its own as plain text.
+    """
+    words = control_words(tokenizer)
+    found = [word for message in messages for word in words.findall(message["content"])]
+    everything = "".join(message["content"] for message in messages)
+    mark = next(char for char in map(chr, range(0xE000, 0xF8FF)) if char not in everything) if found else ""
+    places = iter(range(len(found)))
+    aside = [{**m, "content": words.sub(lambda _: f"{mark}{next(places)}{mark}", m["content"])} for m in messages]
+    text = tokenizer.apply_chat_template(aside, tokenize=False, add_generation_prompt=True)
+    parts = re.split(f"{mark}(\\d+){mark}", text) if found else [text]
+    ids = [
+        plain_ids(tokenizer, found[int(part)])
+        if place % 2
+        else tokenizer(part, add_special_tokens=False)["input_ids"]  # the template writes its own special tokens
+        for place, part in enumerate(parts)
+    ]
+    return list(chain.from_iterable(ids))
+
+
+def control_words(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
+    """The texts of the tokenizer's special tokens; of two that begin alike the longer first."""
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    words = sorted({*special, *tokenizer.all_special_tokens}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, words)) or "(?!)")
+
+
+def plain_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """Token ids of text from outside: what looks like a special token is split like any other word."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
 def _instruction(problem: str, prompt: "Prompt") -> str:
