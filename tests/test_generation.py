@@ -13,10 +13,11 @@ import torch
 
 from stages.lib.engine.interface import memory_errors, uniforms
 from stages.lib.engine.transformers import SeededSampler, TransformersEngine
-from stages.lib.generation import Request, open_engine, requests_for, rollouts
+from stages.lib.errors import StageError
+from stages.lib.generation import Request, fitting, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Params, Policy
-from stages.lib.policy import PolicyError, load_model, response_ids
+from stages.lib.policy import PolicyError, context_window, load_model, response_ids, set_threads
 from stages.lib.prompts import encode, plain
 from stages.lib.records import Rollout, read
 
@@ -107,9 +108,43 @@ def test_finish_says_whether_the_response_ended(engine: TransformersEngine, para
         assert "<|end|>" not in row.response
 
 
-def test_too_long_a_prompt_is_refused_by_name(engine: TransformersEngine) -> None:
-    with pytest.raises(PolicyError, match=r"long-one: prompt of 505 tokens .* context window of 512"):
-        engine.generate([Request("long-one", 0, [5] * 505)], DECODING, seed=0)
+def test_the_context_window_is_known_from_the_config_alone(tiny_folder: Path, tiny_policy: Policy) -> None:
+    """An adapter has its base's; a config that does not say leaves it open."""
+    bare, adapter = tiny_folder.parent / "no-weights", tiny_folder.parent / "adapter"
+    shutil.copytree(tiny_folder, bare, dirs_exist_ok=True)
+    (bare / "model.safetensors").unlink()
+    adapter.mkdir(exist_ok=True)
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(bare)}))
+    for folder in (bare, adapter):
+        assert context_window(dataclasses.replace(tiny_policy, name=str(folder))) == 512
+    (adapter / "adapter_config.json").write_text("{}")
+    with pytest.raises(PolicyError, match=r"adapter_config\.json: names no base model"):
+        context_window(dataclasses.replace(tiny_policy, name=str(adapter)))
+    (bare / "config.json").write_text(json.dumps({"model_type": "bloom"}))
+    assert context_window(dataclasses.replace(tiny_policy, name=str(bare))) is None
+
+
+def test_problems_too_long_for_the_context_window_are_left_out() -> None:
+    prompts = [("short", [1] * 11), ("long", [1] * 12)]
+    decoding = dataclasses.replace(DECODING, max_new_tokens=9)
+    assert fitting(prompts, decoding, context=20) == prompts[:1]
+    assert fitting(prompts, decoding, context=None) == prompts
+    with pytest.raises(StageError, match=r"shortest has 11 tokens, and max_new_tokens 9 leaves 1 of the context"):
+        fitting(prompts, decoding, context=10)
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "processes", "expected"),
+    [(2, 0, None, 1), (4, 0, 2, 1), (16, 0, None, 8), (16, 0, 3, 2), (16, 0, 32, 1), (16, 5, 3, 5), (2, 2, 2, 2)],
+)
+def test_engines_side_by_side_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, processes: int | None, expected: int
+) -> None:
+    before, after = torch.get_num_threads(), []
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(torch, "set_num_threads", after.append)
+    set_threads(threads, processes)
+    assert after == [expected] and torch.get_num_threads() == before
 
 
 def test_interrupted_rollouts_end_in_the_same_rows(

@@ -3,10 +3,12 @@
     messages = plain("4 - 3 + 8 =", prompt)           # what training and evaluation see
     messages = guided("4 - 3 + 8 =", solution, prompt)  # what re-solving sees; never trained on
     ids = encode(tokenizer, messages)                 # token ids that end where the response begins
+    prompts = plain_prompts(tokenizer, {"train-17": "4 - 3 + 8 ="}, prompt)   # [("train-17", ids)], all at once
 
 The words are params (`prompt.*`), the scaffold around them is the model's own chat template.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,8 +32,21 @@ def guided(problem: str, solution: str, prompt: "Prompt") -> list[Message]:
 
 def encode(tokenizer: "PreTrainedTokenizerBase", messages: list[Message]) -> list[int]:
     """Token ids of the rendered chat, up to and including the generation prompt."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # the template writes its own special tokens
+    return _encode_all(tokenizer, [messages])[0]
+
+
+def plain_prompts(
+    tokenizer: "PreTrainedTokenizerBase", problems: Mapping[str, str], prompt: "Prompt"
+) -> list[tuple[str, list[int]]]:
+    """The plain prompt of every problem (id: text) as (id, token ids), in their order."""
+    encoded = _encode_all(tokenizer, [plain(text, prompt) for text in problems.values()])
+    return list(zip(problems, encoded, strict=True))
+
+
+def _encode_all(tokenizer: "PreTrainedTokenizerBase", chats: list[list[Message]]) -> list[list[int]]:
+    """As `encode` of each: one call for all takes half the time."""
+    texts = tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]  # the template writes its own special tokens
 
 
 def _instruction(problem: str, prompt: "Prompt") -> str:

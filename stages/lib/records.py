@@ -117,7 +117,8 @@ class TrainingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One response of one policy to one benchmark problem; `tokens` counts the end token."""
+    """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Judgement, or
+    "too_long" for a problem that does not fit the context window: no response was drawn."""
 
     benchmark: str
     id: str
@@ -300,11 +301,18 @@ def _fits(hint: Any, value: Any) -> bool:
     if isinstance(hint, types.UnionType):
         return any(_fits(option, value) for option in get_args(hint))
     if get_origin(hint) is list:
-        inner = get_args(hint)[0]
-        return isinstance(value, list) and all(_fits(inner, item) for item in value)
+        return isinstance(value, list) and _all_fit(get_args(hint)[0], value)
     if hint is float:
         return type(value) is int or type(value) is float and math.isfinite(value)  # 1e999 reads as infinity
     return type(value) is hint
+
+
+def _all_fit(hint: Any, items: list[Any]) -> bool:
+    """As `_fits` of each item; tokens and log-probabilities are looked at as a whole, which is many times faster."""
+    kinds = set(map(type, items))
+    if kinds == {float} and hint is float:
+        return all(map(math.isfinite, items))
+    return (kinds == {int} and hint is int) or all(_fits(hint, item) for item in items)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

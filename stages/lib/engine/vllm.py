@@ -5,7 +5,6 @@ call, by the name of the call's first request, so that neither two engines nor a
 numbers; a row then depends on the requests it is drawn with.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any, get_args
 import torch
 from transformers import AutoConfig, GenerationConfig
 
-from stages.lib.engine.interface import Request, check_context, memory_errors, rollout, stream_seed
+from stages.lib.engine.interface import Request, memory_errors, rollout, stream_seed
 from stages.lib.params import Decoding, Hardware, Policy
-from stages.lib.policy import PolicyError, load_tokenizer, stop_ids
+from stages.lib.policy import PolicyError, base_of, context_window, load_tokenizer, stop_ids
 from stages.lib.records import Rollout
 
 REMEDY = "raise hardware.tensor_parallel, or lower max_new_tokens"
@@ -38,7 +37,6 @@ class VllmEngine:
         name, revision, adapter = base_of(policy)
         self.adapter = lora_request(policy) if adapter else None
         self.llm = start(name, revision, policy, hardware, lora_options(adapter))
-        self.context = self.llm.llm_engine.model_config.max_model_len
         self.stop = stop_ids(self.tokenizer, generation_config(name, revision, policy))
 
     @staticmethod
@@ -47,10 +45,9 @@ class VllmEngine:
 
     @memory_errors(REMEDY)
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
-        """One rollout per request, in their order; PolicyError where one exceeds the context window."""
+        """One rollout per request, in their order."""
         if not requests:
             return []
-        check_context(requests, decoding, self.context)
         if not self.seeded:
             torch.manual_seed(stream_seed(seed, requests[0]) % 2**63)
         prompts = [{"prompt_token_ids": request.prompt_ids} for request in requests]
@@ -91,6 +88,7 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
             revision=revision,
             dtype=policy.dtype,
             trust_remote_code=policy.trust_remote_code,
+            max_model_len=context_window(policy),  # the one that prompts were made for
             tensor_parallel_size=hardware.tensor_parallel,
             enable_prefix_caching=True,
             generation_config="vllm",  # the stage's params decide, not defaults that come with the model
@@ -100,15 +98,6 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise PolicyError(f"policy.name {policy.name}: vLLM does not start: {error}") from error
-
-
-def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:
-    """The model to load, its revision, and the adapter's config where the policy is a folder that holds an adapter."""
-    file = Path(policy.name) / "adapter_config.json"
-    if not file.is_file():
-        return policy.name, policy.revision, None
-    adapter = json.loads(file.read_text(encoding="utf-8"))
-    return adapter["base_model_name_or_path"], adapter.get("revision"), adapter
 
 
 def lora_options(adapter: dict[str, Any] | None) -> dict[str, Any]:
