@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stages.lib.engine.interface import memory_errors, uniforms
-from stages.lib.engine.transformers import SeededSampler, TransformersEngine
+from stages.lib.engine.transformers import SeededSampler, TransformersEngine, rounded
 from stages.lib.errors import StageError
 from stages.lib.generation import Request, fitting, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
@@ -55,6 +55,13 @@ def test_sampler_draws_from_the_softmax() -> None:
 def test_sampler_keeps_to_top_p_and_to_greedy() -> None:
     assert set(draw([3.0, 2.0, 1.0, 0.0], 2000, top_p=0.8)) == {0, 1}  # 0.64 + 0.24 covers 0.8
     assert set(draw([3.0, 2.0, 1.0, 0.0], 100, temperature=0.0)) == {0}
+
+
+def test_logprobs_are_rounded_as_python_does_it() -> None:
+    """Ties too: 2**-7 is 7812.5 millionths."""
+    torch.manual_seed(0)
+    values = torch.cat([-torch.rand(50_000) * 20, -torch.arange(1, 4096).float() / 2**13, torch.zeros(1)])
+    assert repr(rounded(values).tolist()) == repr([round(value, 6) for value in values.tolist()])
 
 
 def test_logprobs_know_the_cut_of_top_p() -> None:

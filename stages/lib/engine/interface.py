@@ -79,7 +79,7 @@ def memory_errors(remedy: str) -> Iterator[None]:
 
 
 def rollout(tokenizer: Any, request: Request, tokens: list[int], logprobs: list[float], finish: str) -> Rollout:
-    """The row of one drawn response; log-probabilities to six decimals."""
+    """The row of one drawn response; `logprobs` are rounded already, to six decimals."""
     text = tokenizer.decode(tokens[:-1] if finish == "stop" else tokens, skip_special_tokens=True)
     return Rollout(
         id=request.id,
@@ -87,7 +87,7 @@ def rollout(tokenizer: Any, request: Request, tokens: list[int], logprobs: list[
         response=text,
         finish=finish,
         token_ids=tokens,
-        logprobs=[round(value, 6) for value in logprobs],
+        logprobs=logprobs,
     )
 
 

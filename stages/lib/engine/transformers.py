@@ -56,13 +56,18 @@ class TransformersEngine:
         )
         output = self.model.generate(**inputs, logits_processor=LogitsProcessorList([sampler]))
         tokens = output[:, inputs["input_ids"].shape[1] :].tolist()
-        logprobs = torch.stack(sampler.logprobs, dim=1).tolist()  # [batch, steps]
+        logprobs = rounded(torch.stack(sampler.logprobs, dim=1)).tolist()  # [batch, steps]
         return [self._row(*parts) for parts in zip(requests, tokens, logprobs, strict=True)]
 
     def _row(self, request: Request, tokens: list[int], logprobs: list[float]) -> Rollout:
         end = next((place for place, token in enumerate(tokens) if token in self.stop), None)
         count = len(tokens) if end is None else end + 1
         return rollout(self.tokenizer, request, tokens[:count], logprobs[:count], "length" if end is None else "stop")
+
+
+def rounded(values: torch.Tensor) -> torch.Tensor:
+    """float32 to six decimals, in float64, exactly as Python's round: 24 bits times a million fit its 53."""
+    return values.double().mul(1e6).round().div(1e6)
 
 
 class SeededSampler(LogitsProcessor):

@@ -71,7 +71,7 @@ class VllmEngine:
     def _row(self, request: Request, output: Any) -> Rollout:
         best = output.outputs[0]
         tokens = list(best.token_ids)
-        logprobs = [step[token].logprob for step, token in zip(best.logprobs, tokens, strict=True)]
+        logprobs = [round(step[token].logprob, 6) for step, token in zip(best.logprobs, tokens, strict=True)]
         finish = "length" if best.finish_reason == "length" else "stop"
         return rollout(self.tokenizer, request, tokens, logprobs, finish)
 
