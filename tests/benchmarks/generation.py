@@ -1,6 +1,6 @@
 """What the `sample` stage adds to the raw engine: the same requests through both, in interleaved pairs of one process.
 
-    python -m tests.benchmarks.generation [--pairs 5] [--problems 512]    # the policy of params.yaml, about a minute
+    python -m tests.benchmarks.generation [--pairs 5] [--problems 512]    # of params.yaml and data/, about a minute
     python -m tests.benchmarks.generation vllm                            # where vLLM is installed
     python -m tests.benchmarks.generation side-by-side --pairs 3          # one engine against two, in processes
 
@@ -30,20 +30,13 @@ from stages.lib.engine.vllm import VllmEngine
 from stages.lib.generation import Request, fitting, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.judging import judge
-from stages.lib.params import Params, load
+from stages.lib.params import Params, load, root
 from stages.lib.policy import load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Problem
-from stages.lib.testbed import benchmarks
+from stages.lib.records import Problem, read_problems
 from stages.lib.waves import solved_by
 
 CONTEXT = 512  # tokens; the problems fit in any
-
-
-def some(count: int) -> list[Problem]:
-    """`count` problems of the testbed."""
-    found = [row for rows in benchmarks(count, 1).values() for row in rows]
-    return [replace(row, id=f"p{number}") for number, row in enumerate(found[:count])]
 
 
 def asked(tokenizer: Any, problems: list[Problem], params: Params) -> list[Request]:
@@ -166,4 +159,4 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--problems", type=int, default=512)
     options = parser.parse_args()
-    MODES[options.mode](options.pairs, some(options.problems), load())
+    MODES[options.mode](options.pairs, read_problems(root() / "data" / "problems.jsonl")[: options.problems], load())

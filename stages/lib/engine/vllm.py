@@ -64,6 +64,7 @@ class VllmEngine:
             max_tokens=decoding.max_new_tokens,
             stop_token_ids=self.stop,
             logprobs=0,  # of the drawn token alone
+            flat_logprobs=True,  # hence one list of numbers, in place of a dictionary per token
             detokenize=False,  # `rollout` does it, as for every engine
             seed=stream_seed(seed, request) % 2**63 if self.seeded else None,
         )
@@ -71,7 +72,7 @@ class VllmEngine:
     def _row(self, request: Request, output: Any) -> Rollout:
         best = output.outputs[0]
         tokens = list(best.token_ids)
-        logprobs = [round(step[token].logprob, 6) for step, token in zip(best.logprobs, tokens, strict=True)]
+        logprobs = [round(value, 6) for _, value in zip(tokens, best.logprobs.logprobs, strict=True)]
         finish = "length" if best.finish_reason == "length" else "stop"
         return rollout(self.tokenizer, request, tokens, logprobs, finish)
 
