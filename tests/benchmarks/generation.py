@@ -36,12 +36,10 @@ from stages.lib.prompts import plain_prompts
 from stages.lib.records import Problem, read_problems
 from stages.lib.waves import solved_by
 
-CONTEXT = 512  # tokens; the problems fit in any
-
 
 def asked(tokenizer: Any, problems: list[Problem], params: Params) -> list[Request]:
     prompts = plain_prompts(tokenizer, {row.id: row.problem for row in problems}, params.prompt)
-    return requests_for(fitting(prompts, params.sample, CONTEXT), 2)
+    return requests_for(fitting(prompts, params.sample, context=None), 2)
 
 
 def stage(engine: Engine, tokenizer: Any, problems: list[Problem], params: Params) -> None:
