@@ -5,23 +5,28 @@
     data/evaluations/base.jsonl   {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, ...}
 
 The prompt is the plain one that training saw. Cells that differ only in data or loss draw from the same random streams,
-so their differences are paired.
+so their differences are paired. A problem too long for the context window is not asked: its n responses are empty, of
+no tokens, cut off and wrong, for the reason "too_long".
 """
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 
 from tqdm import tqdm
 
 from stages.lib.cli import run
-from stages.lib.generation import Request, open_engine, requests_for, rollouts
+from stages.lib.generation import fitting, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging import judge
 from stages.lib.params import Params, ParamsError, Policy, load, root
-from stages.lib.prompts import encode, plain
+from stages.lib.policy import context_window, load_tokenizer
+from stages.lib.prompts import plain_prompts
 from stages.lib.records import Evaluation, Problem, RecordError, Rollout, read, read_problems, write
+
+TOO_LONG = "too_long"
+Problems = dict[str, tuple[str, Problem]]  # benchmark/id -> the benchmark's name, the problem
 
 
 def main() -> None:
@@ -30,11 +35,13 @@ def main() -> None:
     key = target_identity(words)
     policy, seed = target(words, params)
     problems = {f"{name}/{row.id}": (name, row) for name, row in benchmark_problems()}
+    asked = prompts_that_fit(problems, policy, params)
     engine = open_engine(params.sample.engine, policy, params.hardware)
     with Journal(f"evaluate-{cell}", unchanged(key, target_identity(words))) as journal:
-        requests = benchmark_requests(problems, engine.tokenizer, params)
-        rollouts(journal, requests, engine, params.evaluate, seed)
-        rows = list(evaluations(journal, problems, params))
+        rollouts(journal, requests_for(asked, params.evaluate.n), engine, params.evaluate, seed)
+        rows = [*evaluations(journal, problems, params), *too_long(problems, dict(asked), params.evaluate.n)]
+        places = {key: place for place, key in enumerate(problems)}
+        rows.sort(key=lambda row: places[f"{row.benchmark}/{row.id}"])
         write(root() / "data" / "evaluations" / f"{cell}.jsonl", rows)
         journal.done()
     accuracy = 100 * sum(row.correct for row in rows) / len(rows)
@@ -74,12 +81,31 @@ def benchmark_problems() -> Iterator[tuple[str, Problem]]:
         yield from ((file.stem, row) for row in read_problems(file))
 
 
-def benchmark_requests(problems: dict[str, tuple[str, Problem]], tokenizer: object, params: Params) -> list[Request]:
-    prompts = [(key, encode(tokenizer, plain(row.problem, params.prompt))) for key, (_, row) in problems.items()]
-    return requests_for(prompts, params.evaluate.n)
+def prompts_that_fit(problems: Problems, policy: Policy, params: Params) -> list[tuple[str, list[int]]]:
+    """(benchmark/id, prompt ids) of the problems that can be asked."""
+    texts = {key: row.problem for key, (_, row) in problems.items()}
+    prompts = plain_prompts(load_tokenizer(policy), texts, params.prompt)
+    return fitting(prompts, params.evaluate, context_window(policy))
 
 
-def evaluations(journal: Journal, problems: dict[str, tuple[str, Problem]], params: Params) -> Iterator[Evaluation]:
+def too_long(problems: Problems, asked: Container[str], n: int) -> Iterator[Evaluation]:
+    """The rows of the problems that were not asked: n for each, as everywhere."""
+    for benchmark, problem in (problems[key] for key in problems if key not in asked):
+        for index in range(n):
+            yield Evaluation(
+                benchmark=benchmark,
+                id=problem.id,
+                index=index,
+                correct=False,
+                extracted=None,
+                reason=TOO_LONG,
+                finish="length",
+                tokens=0,
+                response="",
+            )
+
+
+def evaluations(journal: Journal, problems: Problems, params: Params) -> Iterator[Evaluation]:
     """The rollouts in the journal with their verdicts."""
     references = {key: row.answer for key, (_, row) in problems.items()}
     verdicts = judge(read(Rollout, journal.path), references, params.verify, params.hardware.workers or None)

@@ -10,11 +10,12 @@ import sys
 from functools import partial
 
 from stages.lib.cli import run
-from stages.lib.generation import Engine, open_engine
+from stages.lib.generation import open_engine
 from stages.lib.guides import GUIDES, Guided, GuideError
 from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging_resolved import judge_resolved
 from stages.lib.params import Params, ParamsError, load, root
+from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.records import Judgement, Problem, Rollout, read, read_problems
 from stages.lib.waves import draw, write_counts
 
@@ -28,8 +29,8 @@ def main() -> None:
     solved = {row.id for row in read(Judgement, data / "verdicts" / "sample.jsonl") if row.correct}
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
-    engine = open_engine(params.sample.engine, params.policy, params.hardware) if unsolved else None
-    prompts, notes = guided_prompts(unsolved, kind, engine, params) if engine else ([], {})
+    prompts, notes = guided_prompts(unsolved, kind, params) if unsolved else ([], {})
+    engine = open_engine(params.sample.engine, params.policy, params.hardware) if prompts else None
     verdicts = partial(
         judge_resolved,
         problems={row.id: row for row in unsolved},
@@ -50,11 +51,12 @@ def main() -> None:
 
 
 def guided_prompts(
-    rows: list[Problem], kind: str, engine: Engine, params: Params
+    rows: list[Problem], kind: str, params: Params
 ) -> tuple[list[tuple[str, list[int]]], dict[str, int]]:
     """Each problem's id and prompt, as token ids; and how many guides were shortened, how many problems are too
     long for the context window even so."""
-    guided = Guided(kind, engine.tokenizer, params.prompt, params.resolve, engine.context)
+    tokenizer, context = load_tokenizer(params.policy), context_window(params.policy)
+    guided = Guided(kind, tokenizer, params.prompt, params.resolve, context)
     prompts, shortened = [], 0
     for row in rows:
         try:

@@ -11,21 +11,22 @@ not). The verdicts that decide it are the verifier's; the verify stage then writ
 from functools import partial
 
 from stages.lib.cli import run
-from stages.lib.generation import open_engine
+from stages.lib.generation import fitting, open_engine
 from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging import judge
 from stages.lib.params import load, root
-from stages.lib.prompts import encode, plain
+from stages.lib.policy import context_window, load_tokenizer
+from stages.lib.prompts import plain_prompts
 from stages.lib.records import Rollout, read, read_problems
-from stages.lib.waves import draw, fitting, write_counts
+from stages.lib.waves import draw, write_counts
 
 
 def main() -> None:
     params, data, key = load(), root() / "data", identity("sample")
     problems = read_problems(data / "problems.jsonl")
+    prompts = plain_prompts(load_tokenizer(params.policy), {row.id: row.problem for row in problems}, params.prompt)
+    kept = fitting(prompts, params.sample, context_window(params.policy))
     engine = open_engine(params.sample.engine, params.policy, params.hardware)
-    prompts = [(row.id, encode(engine.tokenizer, plain(row.problem, params.prompt))) for row in problems]
-    kept = fitting(prompts, params.sample, engine.context)
     references = {row.id: row.answer for row in problems}
     verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)
     key, out = unchanged(key, identity("sample")), data / "samples.jsonl"

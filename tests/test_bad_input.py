@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -131,12 +132,16 @@ def test_a_folder_where_rows_are_meant(refused: Refused, checkout: Path) -> None
     assert "problems.jsonl: cannot be read" in refused("verify", "expert")
 
 
-def test_a_problem_longer_than_the_context(refused: Refused, checkout: Path, tiny_folder: Path) -> None:
-    set_param("name: models/micro/policy", f"name: {tiny_folder}")
-    set_param("files: models/micro/policy", f"files: {tiny_folder}")
-    write(checkout / "data" / "problems.jsonl", [Problem(**{**ROWS[0], "problem": "1 + " * 300 + "1 ="})])
-    message = refused("sample")
-    assert "no prompt fits" in message and "context window; lower max_new_tokens" in message
+def test_problems_longer_than_the_context(refused: Refused, checkout: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    """Said before any weights are loaded: there are none here."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "no-weights", ignore=shutil.ignore_patterns("*.safetensors"))
+    set_param("name: models/micro/policy", f"name: {folder}")
+    set_param("files: models/micro/policy", f"files: {folder}")
+    for file in ("problems.jsonl", "benchmarks/long.jsonl"):
+        write(checkout / "data" / file, [Problem(**{**ROWS[0], "problem": "1 + " * 300 + "1 ="})])
+    for stage in (("sample",), ("evaluate", "base")):
+        message = refused(*stage)
+        assert "no prompt fits" in message and "context window; lower max_new_tokens" in message
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from stages.lib.engine import ray as engine_ray
 from stages.lib.engine.interface import Request, deal
 from stages.lib.engine.parallel import attempt, device_shares, value_of
 from stages.lib.engine.transformers import TransformersEngine
-from stages.lib.generation import Engine, open_engine, requests_for, rollouts
+from stages.lib.generation import open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Hardware, Params, Policy
 from stages.lib.policy import PolicyError
@@ -61,7 +61,7 @@ def micro() -> Policy:
     )
 
 
-def some_requests(engine: Engine, params: Params, count: int = 20) -> list[Request]:
+def some_requests(engine: TransformersEngine, params: Params, count: int = 20) -> list[Request]:
     texts = [(f"p{i}", encode(engine.tokenizer, plain("1 + " * (i % 7) + "1 =", params.prompt))) for i in range(count)]
     return requests_for(texts, 2)
 
@@ -81,9 +81,7 @@ def test_processes_draw_the_rows_of_one_engine(
     one = TransformersEngine(micro, hardware)
     requests = some_requests(one, params, 24)
     engine = open_engine("transformers", micro, dataclasses.replace(hardware, engines=2))
-    assert (engine.chunk, engine.context) == (2 * one.chunk, 512)
-    with pytest.raises(PolicyError, match=r"long-one: prompt of 505 tokens .* context window of 512"):
-        engine.generate([Request("long-one", 0, [5] * 505)], DECODING, seed=0)
+    assert engine.chunk == 2 * one.chunk
     with Journal("killed", "a" * 16) as journal:
         rollouts(journal, requests[: engine.chunk], engine, DECODING, 3)
         os.kill(engine.workers[1].process.pid, signal.SIGKILL)
@@ -95,6 +93,12 @@ def test_processes_draw_the_rows_of_one_engine(
         rollouts(journal, requests, one, DECODING, 3)
     killed, whole = ((checkout / ".scratch" / f"{name}-{'a' * 16}.jsonl") for name in ("killed", "whole"))
     assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_an_engine_that_cannot_open_is_the_stages_error(micro: Policy, hardware: Hardware) -> None:
+    absent, two = dataclasses.replace(micro, name="models/absent"), dataclasses.replace(hardware, engines=2)
+    with pytest.raises(PolicyError, match="models/absent: no such model folder"):
+        open_engine("transformers", absent, two)
 
 
 def test_an_engines_error_is_the_stages() -> None:
@@ -152,15 +156,13 @@ def ray_here(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_ray_draws_the_rows_of_one_engine(micro: Policy, hardware: Hardware, params: Params, ray_here: object) -> None:
-    """Also: a refusal is the stage's, a killed engine ends in one line, and a cluster too small is refused."""
+    """Also: a killed engine ends in one line, and a cluster too small is refused."""
     one = TransformersEngine(micro, hardware)
     requests = some_requests(one, params)
     engine = open_engine("transformers", micro, dataclasses.replace(hardware, engines=2, ray=True))
-    assert (engine.chunk, engine.context) == (2 * one.chunk, 512)
+    assert engine.chunk == 2 * one.chunk
     assert engine.generate(requests, DECODING, 3) == one.generate(requests, DECODING, 3)
     assert engine.generate([], DECODING, 3) == []
-    with pytest.raises(PolicyError, match=r"long-one: prompt of 505 tokens .* context window of 512"):
-        engine.generate([Request("long-one", 0, [5] * 505)], DECODING, seed=0)
     ray_here.kill(engine.engines[0])
     with pytest.raises(PolicyError, match=r"process ended \(ActorDiedError\)"):
         engine.generate(requests, DECODING, 3)

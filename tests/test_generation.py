@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from stages.lib.engine.interface import memory_errors, uniforms
-from stages.lib.engine.transformers import SeededSampler, TransformersEngine
-from stages.lib.generation import Request, open_engine, requests_for, rollouts
+from stages.lib.engine.transformers import SeededSampler, TransformersEngine, rounded
+from stages.lib.errors import StageError
+from stages.lib.generation import Request, fitting, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Params, Policy
-from stages.lib.policy import PolicyError, load_model, response_ids
+from stages.lib.policy import PolicyError, context_window, load_model, response_ids, set_threads
 from stages.lib.prompts import encode, plain
 from stages.lib.records import Rollout, read
 
@@ -54,6 +55,13 @@ def test_sampler_draws_from_the_softmax() -> None:
 def test_sampler_keeps_to_top_p_and_to_greedy() -> None:
     assert set(draw([3.0, 2.0, 1.0, 0.0], 2000, top_p=0.8)) == {0, 1}  # 0.64 + 0.24 covers 0.8
     assert set(draw([3.0, 2.0, 1.0, 0.0], 100, temperature=0.0)) == {0}
+
+
+def test_logprobs_are_rounded_as_python_does_it() -> None:
+    """Ties too: 2**-7 is 7812.5 millionths."""
+    torch.manual_seed(0)
+    values = torch.cat([-torch.rand(50_000) * 20, -torch.arange(1, 4096).float() / 2**13, torch.zeros(1)])
+    assert repr(rounded(values).tolist()) == repr([round(value, 6) for value in values.tolist()])
 
 
 def test_logprobs_know_the_cut_of_top_p() -> None:
@@ -107,9 +115,43 @@ def test_finish_says_whether_the_response_ended(engine: TransformersEngine, para
         assert "<|end|>" not in row.response
 
 
-def test_too_long_a_prompt_is_refused_by_name(engine: TransformersEngine) -> None:
-    with pytest.raises(PolicyError, match=r"long-one: prompt of 505 tokens .* context window of 512"):
-        engine.generate([Request("long-one", 0, [5] * 505)], DECODING, seed=0)
+def test_the_context_window_is_known_from_the_config_alone(tiny_folder: Path, tiny_policy: Policy) -> None:
+    """An adapter has its base's; a config that does not say leaves it open."""
+    bare, adapter = tiny_folder.parent / "no-weights", tiny_folder.parent / "adapter"
+    shutil.copytree(tiny_folder, bare, dirs_exist_ok=True)
+    (bare / "model.safetensors").unlink()
+    adapter.mkdir(exist_ok=True)
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(bare)}))
+    for folder in (bare, adapter):
+        assert context_window(dataclasses.replace(tiny_policy, name=str(folder))) == 512
+    (adapter / "adapter_config.json").write_text("{}")
+    with pytest.raises(PolicyError, match=r"adapter_config\.json: names no base model"):
+        context_window(dataclasses.replace(tiny_policy, name=str(adapter)))
+    (bare / "config.json").write_text(json.dumps({"model_type": "bloom"}))
+    assert context_window(dataclasses.replace(tiny_policy, name=str(bare))) is None
+
+
+def test_problems_too_long_for_the_context_window_are_left_out() -> None:
+    prompts = [("short", [1] * 11), ("long", [1] * 12)]
+    decoding = dataclasses.replace(DECODING, max_new_tokens=9)
+    assert fitting(prompts, decoding, context=20) == prompts[:1]
+    assert fitting(prompts, decoding, context=None) == prompts
+    with pytest.raises(StageError, match=r"shortest has 11 tokens, and max_new_tokens 9 leaves 1 of the context"):
+        fitting(prompts, decoding, context=10)
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "processes", "expected"),
+    [(2, 0, None, 1), (4, 0, 2, 1), (16, 0, None, 8), (16, 0, 3, 2), (16, 0, 32, 1), (16, 5, 3, 5), (2, 2, 2, 2)],
+)
+def test_engines_side_by_side_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, processes: int | None, expected: int
+) -> None:
+    before, after = torch.get_num_threads(), []
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(torch, "set_num_threads", after.append)
+    set_threads(threads, processes)
+    assert after == [expected] and torch.get_num_threads() == before
 
 
 def test_interrupted_rollouts_end_in_the_same_rows(

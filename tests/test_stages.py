@@ -3,12 +3,13 @@
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stages import evaluate, fallback_merge, prepare, resolve, sample, verify
-from stages.lib.records import Evaluation, Judgement, Merged, Rollout, TrainingRow, read, read_problems
+from stages.lib.records import Evaluation, Judgement, Merged, Rollout, TrainingRow, read, read_problems, write
 
 ROOT = Path(__file__).parent.parent
 N, K = 16, 3
@@ -44,6 +45,25 @@ def data(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(sys, "argv", ["stage", *words])
         stage.main()
     return checkout / "data"
+
+
+def test_a_benchmark_problem_too_long_for_the_context_counts_as_wrong(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its place among the others, whose rows are what they were."""
+    before = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
+    file = data / "benchmarks" / "chain-short.jsonl"
+    first, second = read_problems(file)
+    write(file, [first, replace(second, id="long", problem="1 + " * 300 + "1 ="), second])
+    evaluate.main()
+    rows = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
+    added = [row for row in rows if row.id == "long"]
+    expected = {"correct": False, "extracted": None, "reason": "too_long", "finish": "length", "tokens": 0}
+    assert len(added) == 4 and all({**vars(row), **expected, "response": ""} == vars(row) for row in added)
+    assert [row for row in rows if row.id != "long"] == before
+    place = rows.index(added[0])
+    assert (rows[place - 1].id, rows[place + 4].id) == (first.id, second.id)
+    assert "4 too_long" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_from_problems_to_training_sets(data: Path) -> None:

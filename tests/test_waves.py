@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from scipy.stats import chi2_contingency, chisquare
@@ -17,7 +16,6 @@ from scipy.stats import chi2_contingency, chisquare
 from stages import fallback_merge, resolve, sample
 from stages.lib import testbed, waves
 from stages.lib.engine.interface import Request, uniforms
-from stages.lib.errors import StageError
 from stages.lib.generation import open_engine
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Waves, load
@@ -32,8 +30,6 @@ RIGHT = ("short", "longer, right too")
 class Scripted:
     """An engine whose responses are known: `say` of a request's id, index and seed."""
 
-    tokenizer = SimpleNamespace()
-    context = None
     chunk = 5  # no divisor of any wave's size
 
     def __init__(self, say) -> None:
@@ -292,15 +288,6 @@ def test_first_is_what_every_problem_gets(params) -> None:
     assert dataclasses.asdict(load(ROOT / "params.yaml").sample).get("first") is None, "no param of its own"
 
 
-def test_problems_too_long_for_the_context_window_are_left_out() -> None:
-    prompts = [("short", [1] * 11), ("long", [1] * 12)]
-    decoding = settings(n=1, wave=1)
-    assert waves.fitting(prompts, decoding, context=20) == prompts[:1]
-    assert waves.fitting(prompts, decoding, context=None) == prompts
-    with pytest.raises(StageError, match=r"shortest has 11 tokens, and max_new_tokens 9 leaves 1 of the context"):
-        waves.fitting(prompts, decoding, context=10)
-
-
 def test_params_edited_while_the_engine_opens_are_refused(micro: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows would be drawn under the old ones and kept under the name of the new ones."""
 
@@ -315,7 +302,7 @@ def test_params_edited_while_the_engine_opens_are_refused(micro: Path, monkeypat
     assert not Path("data/samples.jsonl").exists() and not list(Path(".scratch").glob("*.jsonl"))
 
 
-def test_verdicts_do_not_outlive_their_rows() -> None:
+def test_verdicts_do_not_outlive_their_rows(checkout: Path) -> None:
     with Journal("test-solved", KEY) as solved:
         solved.append(['["a"]'])
     assert len(drawn(["a", "b"], Scripted(lambda *_: "wrong"), settings(n=2, wave=1))) == 4

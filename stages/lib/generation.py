@@ -1,28 +1,50 @@
 """Generation: prompts in, responses out, through transformers or vLLM, one engine or several.
 
+    kept = fitting(prompts, params.sample, context_window(params.policy))          # before any weights are loaded
     engine = open_engine("auto", params.policy, params.hardware)
-    rollouts(journal, requests_for(prompts, n=4), engine, params.sample, seed=0)   # one row per request, in their order
+    rollouts(journal, requests_for(kept, n=4), engine, params.sample, seed=0)   # one row per request, in their order
 
 What an engine is, and which random numbers a request draws: stages/lib/engine/interface.py.
 """
 
 import importlib.util
+import math
 from collections.abc import Sequence
 
 import torch
 from tqdm import tqdm
 
 from stages.lib.engine import ray as engine_ray
-from stages.lib.engine.interface import Engine, Request, check_context, chunks, requests_for
+from stages.lib.engine.interface import Engine, Request, chunks, requests_for
 from stages.lib.engine.parallel import ParallelEngine
 from stages.lib.engine.transformers import TransformersEngine
 from stages.lib.engine.vllm import VllmEngine
+from stages.lib.errors import StageError
 from stages.lib.journal import Journal
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import PolicyError
 from stages.lib.records import dumps
 
-__all__ = ["Engine", "Request", "check_context", "chunks", "open_engine", "requests_for", "rollouts"]
+__all__ = ["Engine", "Request", "chunks", "fitting", "open_engine", "requests_for", "rollouts"]
+
+
+def fitting(
+    prompts: Sequence[tuple[str, list[int]]], decoding: Decoding, context: int | None
+) -> list[tuple[str, list[int]]]:
+    """The prompts that leave room for a response of `max_new_tokens` in the context window; one problem that is too
+    long must not stop a run over fifty thousand.
+
+    Raises:
+        StageError: none does.
+    """
+    room = (context or math.inf) - decoding.max_new_tokens
+    kept = [prompt for prompt in prompts if len(prompt[1]) <= room]
+    if not kept and prompts:
+        raise StageError(
+            f"no prompt fits: the shortest has {min(len(ids) for _, ids in prompts)} tokens, and max_new_tokens "
+            f"{decoding.max_new_tokens} leaves {room} of the context window; lower max_new_tokens"
+        )
+    return kept
 
 
 def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
@@ -46,13 +68,7 @@ def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
 
 
 def rollouts(journal: Journal, requests: Sequence[Request], engine: Engine, decoding: Decoding, seed: int) -> None:
-    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order.
-
-    Raises:
-        PolicyError: one of them exceeds the context window; said before any is drawn.
-    """
-    if requests:
-        check_context(requests, decoding, engine.context)
+    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order."""
     done = sum(1 for _ in journal.lines())
     with tqdm(total=len(requests), initial=done, unit="response", desc=journal.stage, smoothing=0) as bar:
         for chunk in chunks(requests[done:], engine.chunk):

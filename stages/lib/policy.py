@@ -1,6 +1,7 @@
-"""The policy: loading its tokenizer and weights, and which tokens end a response. Knows no model by name.
+"""The policy: its tokenizer, context window and weights, and which tokens end a response. Knows no model by name.
 
 tokenizer = load_tokenizer(params.policy)
+context_window(params.policy)                # 4096 tokens of prompt and response, known without loading any weights
 model = load_model(params.policy)            # eval mode, on the best device
 stop_ids(tokenizer, model.generation_config) # {2}: generation stops at any of them
 end_id(tokenizer)                            # 2: the one that training appends to a demonstration
@@ -10,11 +11,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from stages.lib.errors import StageError
@@ -33,14 +35,15 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def set_threads(threads: int) -> None:
-    """Torch's threads: as asked for; else one on a machine of up to four cores, this process's share of half of more.
+def set_threads(threads: int, processes: int | None = None) -> None:
+    """Torch's threads: as asked for; else one on a machine of up to four cores, this process's share of half of more,
+    where `processes` like it work side by side (None: as many as torchrun or accelerate started here).
 
     One, because two threads that share a core with anything else wait for each other at every step, many times slower
     than one. Never by load: sums come out differently with another number of threads, and the same run should give the
     same bits.
     """
-    cores, processes = os.cpu_count() or 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    cores, processes = os.cpu_count() or 1, processes or int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     torch.set_num_threads(threads or (1 if cores <= 4 else max(1, cores // 2 // processes)))
 
 
@@ -56,6 +59,35 @@ def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def context_window(policy: Policy) -> int | None:
+    """Tokens of prompt and response that the policy can hold, from its config alone; None: the config does not say.
+
+    Raises:
+        PolicyError: absent folder, unreachable hub, or a broken config.
+    """
+    name, revision, _ = base_of(policy)
+    config = _load(AutoConfig, replace(policy, name=name, revision=revision))
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:
+    """The model to load, its revision, and the adapter's config where the policy is a folder that holds an adapter.
+
+    A cell's adapter carries the revision of its base (`training.save`): the folder itself has none.
+
+    Raises:
+        PolicyError: the adapter's config is broken.
+    """
+    file = Path(policy.name) / "adapter_config.json"
+    if not file.is_file():
+        return policy.name, policy.revision, None
+    try:
+        adapter = json.loads(file.read_text(encoding="utf-8"))
+        return adapter["base_model_name_or_path"], adapter.get("revision"), adapter
+    except (ValueError, LookupError, TypeError):
+        raise PolicyError(f"{file}: names no base model; train the cell again or download it again") from None
 
 
 def load_model(policy: Policy) -> PreTrainedModel:
@@ -75,18 +107,6 @@ def load_model(policy: Policy) -> PreTrainedModel:
                 "copy or download it again"
             )
         return model.to(device()).eval()
-
-
-def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:
-    """The model to load, its revision, and the adapter's config where the policy is a folder that holds an adapter.
-
-    A cell's adapter carries the revision of its base (`training.save`): the folder itself has none.
-    """
-    file = Path(policy.name) / "adapter_config.json"
-    if not file.is_file():
-        return policy.name, policy.revision, None
-    adapter = json.loads(file.read_text(encoding="utf-8"))
-    return adapter["base_model_name_or_path"], adapter.get("revision"), adapter
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -117,9 +137,10 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list
 
 def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that the chat template writes after the assistant's text (<|im_end|> for Qwen); else the EOS token."""
-    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    answer = "It is 42."
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": answer}]
     text = tokenizer.apply_chat_template(chat, tokenize=False)
-    tail = tokenizer(text[text.rindex("A") + 1 :], add_special_tokens=False)["input_ids"]
+    tail = tokenizer(text[text.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     found = next((token for token in tail if token in special), tokenizer.eos_token_id)
     if found is None:

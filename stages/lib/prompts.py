@@ -3,11 +3,13 @@
     messages = plain("4 - 3 + 8 =", prompt)           # what training and evaluation see
     messages = guided("4 - 3 + 8 =", solution, prompt)  # what re-solving sees; never trained on
     ids = encode(tokenizer, messages)                 # token ids that end where the response begins
+    prompts = plain_prompts(tokenizer, {"train-17": "4 - 3 + 8 ="}, prompt)   # [("train-17", ids)], all at once
 
 The words are params (`prompt.*`), the scaffold around them is the model's own chat template.
 """
 
 import re
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -34,23 +36,17 @@ def encode(tokenizer: "PreTrainedTokenizerBase", messages: list[Message]) -> lis
     """Token ids of the rendered chat, up to and including the generation prompt.
 
     Control tokens come from the template alone: "<|im_end|>" in a problem or a solution is text, which cannot close the
-    user's turn. Such a word is set aside while the template is rendered, and read on its own as plain text.
+    user's turn.
     """
-    words = control_words(tokenizer)
-    found = [word for message in messages for word in words.findall(message["content"])]
-    everything = "".join(message["content"] for message in messages)
-    mark = next(char for char in map(chr, range(0xE000, 0xF8FF)) if char not in everything) if found else ""
-    places = iter(range(len(found)))
-    aside = [{**m, "content": words.sub(lambda _: f"{mark}{next(places)}{mark}", m["content"])} for m in messages]
-    text = tokenizer.apply_chat_template(aside, tokenize=False, add_generation_prompt=True)
-    parts = re.split(f"{mark}(\\d+){mark}", text) if found else [text]
-    ids = [
-        plain_ids(tokenizer, found[int(part)])
-        if place % 2
-        else tokenizer(part, add_special_tokens=False)["input_ids"]  # the template writes its own special tokens
-        for place, part in enumerate(parts)
-    ]
-    return list(chain.from_iterable(ids))
+    return _encode_all(tokenizer, [messages])[0]
+
+
+def plain_prompts(
+    tokenizer: "PreTrainedTokenizerBase", problems: Mapping[str, str], prompt: "Prompt"
+) -> list[tuple[str, list[int]]]:
+    """The plain prompt of every problem (id: text) as (id, token ids), in their order."""
+    encoded = _encode_all(tokenizer, [plain(text, prompt) for text in problems.values()])
+    return list(zip(problems, encoded, strict=True))
 
 
 def control_words(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
@@ -63,6 +59,33 @@ def control_words(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
 def plain_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Token ids of text from outside: what looks like a special token is split like any other word."""
     return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
+def _encode_all(tokenizer: "PreTrainedTokenizerBase", chats: list[list[Message]]) -> list[list[int]]:
+    """As `encode` of each: one call for all takes half the time."""
+    words = control_words(tokenizer)
+    aside = {place for place, chat in enumerate(chats) if any(words.search(message["content"]) for message in chat)}
+    ordinary = [chat for place, chat in enumerate(chats) if place not in aside]
+    texts = tokenizer.apply_chat_template(ordinary, tokenize=False, add_generation_prompt=True) if ordinary else []
+    encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])  # special: the template's
+    return [_set_aside(tokenizer, chat, words) if place in aside else next(encoded) for place, chat in enumerate(chats)]
+
+
+def _set_aside(tokenizer: "PreTrainedTokenizerBase", chat: list[Message], words: re.Pattern[str]) -> list[int]:
+    """Token ids of a chat that holds control words: each is set aside while the template is rendered, and read on its
+    own as plain text."""
+    everything = "".join(message["content"] for message in chat)
+    found = [word for message in chat for word in words.findall(message["content"])]
+    mark = next(char for char in map(chr, range(0xE000, 0xF8FF)) if char not in everything)
+    places = iter(range(len(found)))
+    marked = [{**m, "content": words.sub(lambda _: f"{mark}{next(places)}{mark}", m["content"])} for m in chat]
+    text = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+    parts = re.split(f"{mark}(\\d+){mark}", text)
+    ids = (
+        plain_ids(tokenizer, found[int(part)]) if place % 2 else tokenizer(part, add_special_tokens=False)["input_ids"]
+        for place, part in enumerate(parts)
+    )
+    return list(chain.from_iterable(ids))
 
 
 def _instruction(problem: str, prompt: "Prompt") -> str:

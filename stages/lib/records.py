@@ -117,7 +117,8 @@ class TrainingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One response of one policy to one benchmark problem; `tokens` counts the end token."""
+    """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Judgement, or
+    "too_long" for a problem that does not fit the context window: no response was drawn."""
 
     benchmark: str
     id: str
@@ -198,7 +199,7 @@ def dumps(row: Any) -> str:
         RecordError: a number of it is NaN or infinity.
     """
     try:  # not asdict(row), which copies every token: four times slower than the JSON itself
-        return json.dumps(vars(row), default=asdict, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+        return _WRITER.encode(vars(row))
     except ValueError:
         where = f"{type(row).__name__} {getattr(row, 'id', '')!r}"
         raise RecordError(
@@ -270,41 +271,53 @@ def strict_json(text: str) -> Any:
     Raises:
         ValueError: not JSON, or a whole number of thousands of digits. RecursionError: too deeply nested.
     """
-    return json.loads(text, parse_constant=_no_number)
+    return _READER.decode(text)
 
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+_READER = json.JSONDecoder(parse_constant=_no_number)
+_WRITER = json.JSONEncoder(default=asdict, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+
+
 def from_dict(cls: type[Row], raw: dict[str, Any], where: str) -> Row:
     """A plain mapping as a `cls` row, types checked; keys that `cls` lacks are refused."""
-    hints = _hints(cls)
-    unknown = sorted(set(raw) - set(hints))
+    hints, required = _schema(cls)
+    unknown = sorted(raw.keys() - hints.keys())
     if unknown:
         raise RecordError(f"{where}: unknown field {unknown[0]!r}; {cls.__name__} has {', '.join(hints)}")
-    for item in fields(cls):
-        if item.name not in raw and item.default is MISSING:
-            raise RecordError(f"{where}: field {item.name!r} is missing")
-        if item.name in raw and not _fits(hints[item.name], raw[item.name]):
-            raise RecordError(f"{where}: field {item.name!r} has the wrong type: {str(raw[item.name])[:60]!r}")
+    for name, hint in hints.items():
+        if name not in raw and name in required:
+            raise RecordError(f"{where}: field {name!r} is missing")
+        if name in raw and not _fits(hint, raw[name]):
+            raise RecordError(f"{where}: field {name!r} has the wrong type: {str(raw[name])[:60]!r}")
     return cls(**raw)
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+def _schema(cls: type) -> tuple[dict[str, Any], set[str]]:
+    """The type of every field, and which have no default."""
+    return get_type_hints(cls), {item.name for item in fields(cls) if item.default is MISSING}
 
 
 def _fits(hint: Any, value: Any) -> bool:
     if isinstance(hint, types.UnionType):
         return any(_fits(option, value) for option in get_args(hint))
     if get_origin(hint) is list:
-        inner = get_args(hint)[0]
-        return isinstance(value, list) and all(_fits(inner, item) for item in value)
+        return isinstance(value, list) and _all_fit(get_args(hint)[0], value)
     if hint is float:
         return type(value) is int or type(value) is float and math.isfinite(value)  # 1e999 reads as infinity
     return type(value) is hint
+
+
+def _all_fit(hint: Any, items: list[Any]) -> bool:
+    """As `_fits` of each item; tokens and log-probabilities are looked at as a whole, which is many times faster."""
+    kinds = set(map(type, items))
+    if kinds == {float} and hint is float:
+        return all(map(math.isfinite, items))
+    return (kinds == {int} and hint is int) or all(_fits(hint, item) for item in items)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

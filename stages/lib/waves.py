@@ -12,7 +12,6 @@ What is lost are pass rates: response j exists only where the wave before was wr
 """
 
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stages.lib.errors import StageError
 from stages.lib.generation import Engine, Request, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Waves
@@ -65,25 +63,6 @@ def draw(
             solved.append(known[-1:])
         closed = set(json.loads(known[number]))
         left = [prompt for prompt in left if prompt[0] not in closed]
-
-
-def fitting(
-    prompts: Sequence[tuple[str, list[int]]], decoding: Waves, context: int | None
-) -> list[tuple[str, list[int]]]:
-    """The prompts that leave room for a response of `max_new_tokens` in the context window; one problem that is too
-    long must not stop a run over fifty thousand.
-
-    Raises:
-        StageError: none does.
-    """
-    room = (context or math.inf) - decoding.max_new_tokens
-    kept = [prompt for prompt in prompts if len(prompt[1]) <= room]
-    if not kept and prompts:
-        raise StageError(
-            f"no prompt fits: the shortest has {min(len(ids) for _, ids in prompts)} tokens, and max_new_tokens "
-            f"{decoding.max_new_tokens} leaves {room} of the context window; lower max_new_tokens"
-        )
-    return kept
 
 
 def solved_by(judge: Judge, journal: Journal, start: int, count: int) -> list[str]:

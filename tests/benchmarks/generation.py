@@ -1,56 +1,53 @@
 """What the `sample` stage adds to the raw engine: the same requests through both, in interleaved pairs of one process.
 
-    python -m tests.benchmarks.generation [pairs=5] [problems=512]      # the policy of params.yaml, about a minute
-    python -m tests.benchmarks.generation side-by-side [pairs=3]        # one engine against two, in processes
+    python -m tests.benchmarks.generation [--pairs 5] [--problems 512]    # of params.yaml and data/, about a minute
+    python -m tests.benchmarks.generation vllm                            # where vLLM is installed
+    python -m tests.benchmarks.generation side-by-side --pairs 3          # one engine against two, in processes
 
 The stage: prompts from the chat template, streams, batches, text, checks, journal with its fsyncs, verdicts as between
-two waves, the out. The raw engine: `model.generate` on the same padded batches with the same tokens drawn. Loading the
-model is in neither. The second figure holds the sampler against transformers' own (do_sample), on responses of full
-length.
+two waves, the out. The raw engine: `model.generate` on the same padded batches, or `llm.generate` on the same prompts
+with the same sampling parameters, ready made; the same tokens drawn. Loading the model is in neither. The second figure
+of the first holds the sampler against transformers' own (do_sample), on responses of full length.
 """
 
+import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from stages.lib.engine.interface import chunks, deal, uniforms
+from stages.lib.engine.interface import Engine, chunks, deal, stream_seed, uniforms
 from stages.lib.engine.transformers import SeededSampler, TransformersEngine
-from stages.lib.generation import Request, open_engine, requests_for, rollouts
+from stages.lib.engine.vllm import VllmEngine
+from stages.lib.generation import Request, fitting, open_engine, requests_for, rollouts
 from stages.lib.journal import Journal
 from stages.lib.judging import judge
-from stages.lib.params import Params, load
-from stages.lib.prompts import encode, plain
-from stages.lib.records import Problem
-from stages.lib.testbed import benchmarks
+from stages.lib.params import Params, load, root
+from stages.lib.policy import load_tokenizer
+from stages.lib.prompts import plain_prompts
+from stages.lib.records import Problem, read_problems
 from stages.lib.waves import solved_by
 
 
-def some(count: int) -> list[Problem]:
-    """`count` problems of the testbed."""
-    found = [row for rows in benchmarks(count, 1).values() for row in rows]
-    return [replace(row, id=f"p{number}") for number, row in enumerate(found[:count])]
+def asked(tokenizer: Any, problems: list[Problem], params: Params) -> list[Request]:
+    prompts = plain_prompts(tokenizer, {row.id: row.problem for row in problems}, params.prompt)
+    return requests_for(fitting(prompts, params.sample, context=None), 2)
 
 
-def asked(engine: TransformersEngine, problems: list[Problem], params: Params) -> list[Request]:
-    prompts = [(row.id, encode(engine.tokenizer, plain(row.problem, params.prompt))) for row in problems]
-    return requests_for(prompts, 2)
-
-
-def stage(engine: TransformersEngine, problems: list[Problem], params: Params) -> None:
-    """What stages.sample does once the engine is open."""
+def stage(engine: Engine, tokenizer: Any, problems: list[Problem], params: Params) -> None:
+    """What stages.sample does but for loading the policy and its tokenizer."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DVC_ROOT"] = folder
         with Journal("sample", "0" * 16) as journal:
-            rollouts(journal, asked(engine, problems, params), engine, params.sample, 0)
+            rollouts(journal, asked(tokenizer, problems, params), engine, params.sample, 0)
             verdicts = partial(judge, references={row.id: row.answer for row in problems}, verify=params.verify)
             solved_by(verdicts, journal, 0, 2 * len(problems))
             journal.deliver(Path(folder) / "samples.jsonl")
@@ -71,6 +68,19 @@ def raw(engine: TransformersEngine, made: list[tuple[list[Request], dict[str, to
         engine.model.generation_config = settings(engine, params, eos_token_id=engine.stop)
         sampler = SeededSampler([uniforms(0, row, steps) for row in rows], params.sample)
         engine.model.generate(**inputs, logits_processor=LogitsProcessorList([sampler]))
+
+
+def vllm_inputs(engine: VllmEngine, requests: Sequence[Request], params: Params) -> tuple[list[Any], list[Any]]:
+    """Prompts and sampling parameters as the engine makes them."""
+    prompts = [{"prompt_token_ids": request.prompt_ids} for request in requests]
+    return prompts, [engine._settings(request, params.sample, 0) for request in requests]
+
+
+def raw_vllm(engine: VllmEngine, calls: list[tuple[Sequence[Request], list[Any], list[Any]]]) -> None:
+    """`llm.generate` alone, with the tokens that the stage draws."""
+    for requests, prompts, settings in calls:
+        torch.manual_seed(stream_seed(0, requests[0]) % 2**63)
+        engine.llm.generate(prompts, settings, use_tqdm=False)
 
 
 @torch.inference_mode()
@@ -110,29 +120,41 @@ def timed(function: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - started, time.process_time() - busy
 
 
-def overhead(pairs: int, count: int) -> None:
-    params = load()
+def against_transformers(pairs: int, problems: list[Problem], params: Params) -> None:
     engine = TransformersEngine(params.policy, params.hardware)
-    problems = some(count)
-    made = batches(engine, asked(engine, problems, params))
-    name = f"stage / raw engine, {2 * len(problems)} requests"
-    compare(name, lambda: stage(engine, problems, params), lambda: raw(engine, made, params), pairs)
+    tokenizer = engine.tokenizer
+    made = batches(engine, asked(tokenizer, problems, params))
+    name = f"stage / model.generate, {2 * len(problems)} requests"
+    ours, theirs = lambda: stage(engine, tokenizer, problems, params), lambda: raw(engine, made, params)
+    compare(name, ours, theirs, pairs)
     inputs = next(chunks(made, 1))[0][1]
     own, theirs = (lambda own=own: full_length(engine, inputs, params, own) for own in (True, False))
     compare(f"our sampler / transformers' own, a batch of {len(inputs['input_ids'])}", own, theirs, pairs)
 
 
-def side_by_side(pairs: int, count: int) -> None:
-    params = load()
-    hardware = replace(params.hardware, generation_batch=64)
+def against_vllm(pairs: int, problems: list[Problem], params: Params) -> None:
+    engine, tokenizer = VllmEngine(params.policy, params.hardware), load_tokenizer(params.policy)
+    made = list(chunks(asked(tokenizer, problems, params), engine.chunk))
+    calls = [(rows, *vllm_inputs(engine, rows, params)) for rows in made]
+    name = f"stage / llm.generate, {2 * len(problems)} requests"
+    ours, theirs = lambda: stage(engine, tokenizer, problems, params), lambda: raw_vllm(engine, calls)
+    compare(name, ours, theirs, pairs)
+
+
+def side_by_side(pairs: int, problems: list[Problem], params: Params) -> None:
+    hardware, tokenizer = replace(params.hardware, generation_batch=64), load_tokenizer(params.policy)
     one = open_engine("transformers", params.policy, hardware)
     two = open_engine("transformers", params.policy, replace(hardware, engines=2))
-    problems = some(count)
-    compare("two engines / one", lambda: stage(two, problems, params), lambda: stage(one, problems, params), pairs)
+    both, alone = (lambda engine=engine: stage(engine, tokenizer, problems, params) for engine in (two, one))
+    compare("two engines / one", both, alone, pairs)
 
+
+MODES = {"transformers": against_transformers, "vllm": against_vllm, "side-by-side": side_by_side}
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    run = side_by_side if words[:1] == ["side-by-side"] else overhead
-    numbers = [int(word) for word in words if word.isdigit()]
-    run(*(numbers + [5, 512][len(numbers) :]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("mode", nargs="?", choices=MODES, default="transformers")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--problems", type=int, default=512)
+    options = parser.parse_args()
+    MODES[options.mode](options.pairs, read_problems(root() / "data" / "problems.jsonl")[: options.problems], load())

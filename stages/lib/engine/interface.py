@@ -3,6 +3,7 @@ work: parallel.py (processes of this machine), ray.py (a Ray cluster).
 
     rows = engine.generate([Request("train-17", 0, prompt_ids)], params.sample, seed=0)   # list[Rollout], same order
 
+Prompts fit the policy's context window, which the stages see to before they open an engine (generation.fitting).
 Each request draws from a random stream of its own, named by (seed, id, index), so a response does not depend on which
 others share its batch (up to floating point), and a restarted stage ends in the rows of an uninterrupted one.
 """
@@ -33,25 +34,13 @@ class Request:
 class Engine(Protocol):
     """What sample, resolve and evaluate need of an engine."""
 
-    tokenizer: Any
     chunk: int  # requests that are worth handing over at once
     batch: int | None  # requests that are computed together; None: the engine sees to that itself
-    context: int | None  # tokens of prompt and response that the policy can hold; None: not known
 
     @staticmethod
     def gpus(hardware: Hardware) -> int: ...  # that one engine uses, where there are any
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]: ...
-
-
-def check_context(requests: Sequence[Request], decoding: Decoding, limit: int | None) -> None:
-    """PolicyError where a prompt and its response cannot fit the context window of `limit` tokens."""
-    longest = max(requests, key=lambda request: len(request.prompt_ids), default=None)
-    if longest and limit and len(longest.prompt_ids) + decoding.max_new_tokens > limit:
-        raise PolicyError(
-            f"{longest.id}: prompt of {len(longest.prompt_ids)} tokens and max_new_tokens {decoding.max_new_tokens} "
-            f"exceed the context window of {limit}; lower max_new_tokens or drop the problem"
-        )
 
 
 def deal(requests: Sequence[Request], chunk: int, batch: int | None, engines: int = 1) -> list[Sequence[int]]:
@@ -90,7 +79,7 @@ def memory_errors(remedy: str) -> Iterator[None]:
 
 
 def rollout(tokenizer: Any, request: Request, tokens: list[int], logprobs: list[float], finish: str) -> Rollout:
-    """The row of one drawn response; log-probabilities to six decimals."""
+    """The row of one drawn response; `logprobs` are rounded already, to six decimals."""
     text = tokenizer.decode(tokens[:-1] if finish == "stop" else tokens, skip_special_tokens=True)
     return Rollout(
         id=request.id,
@@ -98,7 +87,7 @@ def rollout(tokenizer: Any, request: Request, tokens: list[int], logprobs: list[
         response=text,
         finish=finish,
         token_ids=tokens,
-        logprobs=[round(value, 6) for value in logprobs],
+        logprobs=logprobs,
     )
 
 

@@ -2,7 +2,8 @@
 
 The processes are started afresh (spawn), so the calling script needs its `if __name__ == "__main__"`. Each leads a
 process group, in which its own children are: the group is killed when the parent closes, and kills itself when the
-parent is gone.
+parent is gone. Where `hardware.threads` is 0 and there are more than four cores, N engines share the threads that one
+has, and sums with other threads differ in their last bits.
 """
 
 import atexit
@@ -19,10 +20,10 @@ from typing import Any
 
 import torch
 
-from stages.lib.engine.interface import Engine, Request, check_context, deal, in_order
+from stages.lib.engine.interface import Engine, Request, deal, in_order
 from stages.lib.errors import StageError
 from stages.lib.params import Decoding, Hardware, Policy
-from stages.lib.policy import PolicyError, load_tokenizer
+from stages.lib.policy import PolicyError
 from stages.lib.records import Rollout
 
 Reply = tuple[str, Any]  # ("done", value) | ("refused", a StageError's line) | ("failed", a traceback) | ("ended", how)
@@ -33,13 +34,12 @@ class ParallelEngine:
 
     def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
         """`kind` is the engine that each process opens; StageError where one cannot."""
-        self.tokenizer = load_tokenizer(policy)
         self.workers: list[Worker] = []
         atexit.register(self.close)  # multiprocessing's own clean-up would wait for the processes to end
         shares = device_shares(hardware.engines, kind.gpus(hardware))
         try:
             self.workers.extend(Worker(kind, policy, hardware, share) for share in shares)
-            self.each, self.batch, self.context = [worker.reply() for worker in self.workers][-1]
+            self.each, self.batch = [worker.reply() for worker in self.workers][-1]
         except BaseException:
             self.close()
             raise
@@ -47,7 +47,6 @@ class ParallelEngine:
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
         """One rollout per request, in their order; a StageError where an engine refuses or ends."""
-        check_context(requests, decoding, self.context)
         portions = deal(requests, self.each, self.batch, len(self.workers))
         try:
             return in_order(self._run(requests, portions, decoding, seed))
@@ -131,10 +130,10 @@ def serve(
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)  # before torch looks for GPUs
     opened: list[Engine] = []
 
-    def facts() -> tuple[int, int | None, int | None]:
+    def facts() -> tuple[int, int | None]:
         engine = kind(policy, hardware)
         opened.append(engine)
-        return engine.chunk, engine.batch, engine.context
+        return engine.chunk, engine.batch
 
     pipe.send(attempt(facts))
     with suppress(EOFError):

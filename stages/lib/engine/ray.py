@@ -11,15 +11,15 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from stages.lib.engine.drive import drive
-from stages.lib.engine.interface import Engine, Request, check_context, deal, in_order
+from stages.lib.engine.interface import Engine, Request, deal, in_order
 from stages.lib.engine.parallel import Reply, attempt, value_of
 from stages.lib.params import Decoding, Hardware, Policy
-from stages.lib.policy import PolicyError, load_tokenizer
+from stages.lib.policy import PolicyError
 from stages.lib.records import Rollout, from_dict
 
 CODE = Path(__file__).resolve().parents[3]
@@ -33,21 +33,21 @@ class RayEngine:
         """`kind` is the engine that each actor opens; StageError where one cannot or the cluster is too small."""
         import ray
 
-        self.tokenizer = load_tokenizer(policy)
         actor = ray.remote(**resources(hardware.engines, kind.gpus(hardware)))(Actor)
-        self.engines = [actor.remote(kind, policy, hardware, os.getcwd()) for _ in range(hardware.engines)]
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        each = replace(hardware, engines=-(-hardware.engines // nodes))  # those that share a machine's cores
+        self.engines = [actor.remote(kind, policy, each, os.getcwd()) for _ in range(hardware.engines)]
         try:
             facts = [value_of(reply) for reply in ray.get([engine.facts.remote() for engine in self.engines])]
         except ray.exceptions.RayActorError as error:
             facts = [value_of(("ended", type(error).__name__))]
-        self.each, self.batch, self.context = facts[0]
+        self.each, self.batch = facts[0]
         self.chunk = hardware.engines * self.each
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
         """One rollout per request, in their order; a StageError where an engine refuses or ends."""
         import ray.data
 
-        check_context(requests, decoding, self.context)
         portions = deal(requests, self.each, self.batch, len(self.engines))
         if not portions:
             return []
@@ -80,9 +80,9 @@ class Actor:
     def facts(self) -> Reply:
         return attempt(self._facts)
 
-    def _facts(self) -> tuple[int, int | None, int | None]:
+    def _facts(self) -> tuple[int, int | None]:
         engine = value_of(self.opened)
-        return engine.chunk, engine.batch, engine.context
+        return engine.chunk, engine.batch
 
     def generate(self, job: str) -> str:
         """The reply to [requests, decoding, seed], both in JSON."""

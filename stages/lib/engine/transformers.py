@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-from stages.lib.engine.interface import Request, check_context, deal, in_order, memory_errors, rollout, uniforms
+from stages.lib.engine.interface import Request, deal, in_order, memory_errors, rollout, uniforms
 from stages.lib.params import Decoding, Hardware, Policy
 from stages.lib.policy import load_model, load_tokenizer, set_threads, stop_ids
 from stages.lib.records import Rollout
@@ -21,13 +21,12 @@ class TransformersEngine:
 
     @memory_errors("the policy does not fit; a smaller one, policy.dtype bfloat16, or fewer hardware.engines may")
     def __init__(self, policy: Policy, hardware: Hardware):
-        set_threads(hardware.threads)
+        set_threads(hardware.threads, hardware.engines)
         self.tokenizer = load_tokenizer(policy)
         self.tokenizer.padding_side = "left"
         self.model = load_model(policy)
         self.stop = stop_ids(self.tokenizer, self.model.generation_config)
         self.batch, self.chunk = hardware.generation_batch, 4 * hardware.generation_batch
-        self.context = getattr(self.model.config, "max_position_embeddings", None)
 
     @staticmethod
     def gpus(hardware: Hardware) -> int:
@@ -38,9 +37,8 @@ class TransformersEngine:
         """One rollout per request, in their order.
 
         Raises:
-            PolicyError: a prompt with its response exceeds the context window, or a batch the memory.
+            PolicyError: a batch exceeds the memory.
         """
-        check_context(requests, decoding, self.context)
         portions = deal(requests, self.chunk, self.batch)
         return in_order((places, self._batch([requests[i] for i in places], decoding, seed)) for places in portions)
 
@@ -58,13 +56,18 @@ class TransformersEngine:
         )
         output = self.model.generate(**inputs, logits_processor=LogitsProcessorList([sampler]))
         tokens = output[:, inputs["input_ids"].shape[1] :].tolist()
-        logprobs = torch.stack(sampler.logprobs, dim=1).tolist()  # [batch, steps]
+        logprobs = rounded(torch.stack(sampler.logprobs, dim=1)).tolist()  # [batch, steps]
         return [self._row(*parts) for parts in zip(requests, tokens, logprobs, strict=True)]
 
     def _row(self, request: Request, tokens: list[int], logprobs: list[float]) -> Rollout:
         end = next((place for place, token in enumerate(tokens) if token in self.stop), None)
         count = len(tokens) if end is None else end + 1
         return rollout(self.tokenizer, request, tokens[:count], logprobs[:count], "length" if end is None else "stop")
+
+
+def rounded(values: torch.Tensor) -> torch.Tensor:
+    """float32 to six decimals, in float64, exactly as Python's round: 24 bits times a million fit its 53."""
+    return values.double().mul(1e6).round().div(1e6)
 
 
 class SeededSampler(LogitsProcessor):

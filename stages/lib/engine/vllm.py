@@ -13,9 +13,9 @@ from typing import Any, get_args
 import torch
 from transformers import AutoConfig, GenerationConfig
 
-from stages.lib.engine.interface import Request, check_context, memory_errors, rollout, stream_seed
+from stages.lib.engine.interface import Request, memory_errors, rollout, stream_seed
 from stages.lib.params import Decoding, Hardware, Policy
-from stages.lib.policy import PolicyError, base_of, load_tokenizer, stop_ids
+from stages.lib.policy import PolicyError, base_of, context_window, load_tokenizer, stop_ids
 from stages.lib.records import Rollout
 
 REMEDY = "raise hardware.tensor_parallel, or lower max_new_tokens"
@@ -37,7 +37,6 @@ class VllmEngine:
         name, revision, adapter = base_of(policy)
         self.adapter = lora_request(policy) if adapter else None
         self.llm = start(name, revision, policy, hardware, lora_options(adapter))
-        self.context = self.llm.llm_engine.model_config.max_model_len
         self.stop = stop_ids(self.tokenizer, generation_config(name, revision, policy))
 
     @staticmethod
@@ -46,10 +45,9 @@ class VllmEngine:
 
     @memory_errors(REMEDY)
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
-        """One rollout per request, in their order; PolicyError where one exceeds the context window."""
+        """One rollout per request, in their order."""
         if not requests:
             return []
-        check_context(requests, decoding, self.context)
         if not self.seeded:
             torch.manual_seed(stream_seed(seed, requests[0]) % 2**63)
         prompts = [{"prompt_token_ids": request.prompt_ids} for request in requests]
@@ -66,6 +64,7 @@ class VllmEngine:
             max_tokens=decoding.max_new_tokens,
             stop_token_ids=self.stop,
             logprobs=0,  # of the drawn token alone
+            flat_logprobs=True,  # hence one list of numbers, in place of a dictionary per token
             detokenize=False,  # `rollout` does it, as for every engine
             seed=stream_seed(seed, request) % 2**63 if self.seeded else None,
         )
@@ -73,7 +72,7 @@ class VllmEngine:
     def _row(self, request: Request, output: Any) -> Rollout:
         best = output.outputs[0]
         tokens = list(best.token_ids)
-        logprobs = [step[token].logprob for step, token in zip(best.logprobs, tokens, strict=True)]
+        logprobs = [round(value, 6) for _, value in zip(tokens, best.logprobs.logprobs, strict=True)]
         finish = "length" if best.finish_reason == "length" else "stop"
         return rollout(self.tokenizer, request, tokens, logprobs, finish)
 
@@ -90,6 +89,7 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
             revision=revision,
             dtype=policy.dtype,
             trust_remote_code=policy.trust_remote_code,
+            max_model_len=context_window(policy),  # the one that prompts were made for
             tensor_parallel_size=hardware.tensor_parallel,
             enable_prefix_caching=True,
             generation_config="vllm",  # the stage's params decide, not defaults that come with the model
