@@ -134,7 +134,7 @@ def finished(root: Path) -> Finished:
     for path in scratch.glob("*/*.parquet"):
         work.parts[str(path)] = path.stat().st_mtime_ns
     for folder in scratch.glob("train-*"):
-        ended = (folder / "policy").exists()
+        ended = (folder / "trained/complete").exists()
         work.steps[folder.name] = math.inf if ended else max(map(step, folder.glob("checkpoint-*/complete")), default=0)
     return work
 

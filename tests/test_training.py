@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from stages.lib.errors import StageError
 from stages.lib.params import load
 from stages.lib.probe import COLUMNS, Watch, choose
 from stages.lib.records import TrainingRow, read, write
+from tests.damage import flip
 from tests.training_rows import rows
 
 
@@ -83,7 +83,7 @@ def test_a_cell_from_rows_to_policy_and_curve(project: Path, tiny_folder: Path, 
     assert len(said) == 1 and "rows left out" in said[0] and " 0 rows" not in said[0]
     assert int(found[-1]["tokens"]) > 0 == int(found[0]["tokens"])
     [folder] = (project / ".scratch").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"policy", "curve.csv", "finished"}, "restart points are left"
+    assert {path.name for path in folder.iterdir()} == {"trained", "finished"}, "restart points are left"
     config = json.loads((out / "config.json").read_text())
     assert config["use_cache"] is True and (out / "generation_config.json").is_file()
     assert AutoTokenizer.from_pretrained(out).chat_template == AutoTokenizer.from_pretrained(tiny_folder).chat_template
@@ -194,11 +194,43 @@ def test_a_finished_training_is_delivered_again_not_repeated(project: Path, monk
         stage("expert", "sft", "0")
     assert begun == [0] and not (project / "models/cells").exists()
 
-    (project / "dvc.lock").write_text("")  # DVC has recorded it
-    os.utime(project / "dvc.lock", times=(time.time() + 1,) * 2)
+
+def test_a_finished_training_is_kept_until_dvc_has_recorded_it(project: Path) -> None:
+    def kept() -> list[str]:
+        return sorted(path.name[:18] for path in (project / ".scratch").iterdir())
+
+    def record(**stages: str) -> None:
+        lock = {f"train@expert-sft-{seed[1:]}": {"outs": outs} for seed, outs in stages.items()}
+        (project / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": lock}))
+
+    record(s0="of an earlier run")
+    stage("expert", "sft", "0")
     stage("expert", "sft", "1")
-    [folder] = (project / ".scratch").iterdir()
-    assert folder.name.startswith("train-expert-sft-1-")
+    record(s0="of an earlier run", s1="new")  # another stage's record is not this one's
+    stage("expert", "sft", "2")
+    assert kept() == ["train-expert-sft-0", "train-expert-sft-2"]
+    (project / "dvc.lock").write_text("stages:\n  train@exp")  # cut short by a kill: it says nothing
+    stage("expert", "sft", "2")
+    assert kept() == ["train-expert-sft-0", "train-expert-sft-2"]
+    record(s0="new", s1="new")
+    stage("expert", "sft", "2")
+    assert kept() == ["train-expert-sft-2"]
+
+
+@pytest.mark.parametrize("name", ["policy/model.safetensors", "curve.csv"])
+def test_a_damaged_policy_that_waits_for_delivery_is_trained_again(
+    project: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = spy(monkeypatch)
+    stage("expert", "sft", "0")
+    once = weights(project, "expert-sft-0"), curve(project, "expert-sft-0")
+    [trained] = (project / ".scratch").glob("train-*/trained")
+    flip(trained / name)
+    stage("expert", "sft", "0")
+    assert begun == [0, 0]
+    assert (weights(project, "expert-sft-0"), curve(project, "expert-sft-0")) == once
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert f"trained/{name}: damaged" in line and line.endswith("training again")
 
 
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:

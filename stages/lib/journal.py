@@ -27,9 +27,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.lib.params import root
-from stages.lib.records import RecordError, replacing, replacing_folder
-
-FINISHED = "finished"  # a file in a folder of .scratch/ whose work has reached its outs
+from stages.lib.records import RecordError, replacing
 
 
 def identity(stage: str, **names: Any) -> str:
@@ -127,34 +125,6 @@ class Journal:
         if self.path.exists():
             with self.path.open("rb+") as file:
                 file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
-
-
-def finish(folder: Path) -> None:
-    """Say that the work in a folder of .scratch/ has reached its outs; it stays until DVC has recorded them."""
-    (folder / FINISHED).touch()
-
-
-def link(source: Path, out: Path) -> None:
-    """Put a folder of .scratch/ in the place of `out`: its files linked, or copied where links are not possible."""
-    with replacing_folder(out) as partial:
-        shutil.copytree(source, partial, copy_function=_link, dirs_exist_ok=True)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
-
-
-def drop_finished(stage: str, keep: Path) -> None:
-    """Remove the finished folders in .scratch/ of stages named `stage`-..., except `keep`: those whose outs DVC has
-    recorded, for it has written dvc.lock since. Unfinished ones stay: with their params back, work goes on there."""
-    lock = root() / "dvc.lock"
-    recorded = lock.stat().st_mtime if lock.exists() else 0
-    for mark in keep.parent.glob(f"{stage}-*/{FINISHED}"):
-        if mark.parent != keep and mark.stat().st_mtime < recorded:
-            shutil.rmtree(mark.parent)
 
 
 def _yaml(path: Path) -> Any:
