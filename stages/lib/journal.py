@@ -9,8 +9,9 @@
 
 A journal lies in .scratch/ and its name carries a fingerprint of all that its rows depend on: exactly what the stage
 declares to DVC, read from dvc.yaml itself. Rows made under other params, inputs or code are never picked up. A line
-that the kill cut in half is dropped. A delivered journal stays until the stage next starts with other inputs, for DVC
-deletes a stage's outs when the stage was killed before DVC had recorded them.
+that the kill cut in half is dropped, and what follows a line that is no text; a flipped bit that changes one letter to
+another goes unseen. A delivered journal stays until the stage next starts with other inputs, for DVC deletes a stage's
+outs when the stage was killed before DVC had recorded them.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import reduce
@@ -122,9 +124,27 @@ class Journal:
         os.replace(self.path, self.delivered)
 
     def _drop_torn_line(self) -> None:
-        if self.path.exists():
-            with self.path.open("rb+") as file:
-                file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+        """And, with a line on stderr, what follows the first line that a disk has damaged: its work is made again."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as file:
+            whole = 0
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break
+                if not _is_text(line):
+                    print(f"{self.path}, line {number}: damaged; from here on it is made again", file=sys.stderr)
+                    break
+                whole += len(line)
+            file.truncate(whole)
+
+
+def _is_text(line: bytes) -> bool:
+    """UTF-8 without NUL, which is what a block that never reached the disk reads as."""
+    try:
+        return "\0" not in line.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _yaml(path: Path) -> Any:
