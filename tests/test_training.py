@@ -1,6 +1,7 @@
 """The training stage: a killed run ends in the same bits, two processes in the same weights, what is saved loads."""
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +309,29 @@ def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     assert len(launched.stdout.splitlines()) == 1
     two = safetensors.torch.load(weights(project, "rewritten-dft-0"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
+
+
+def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: Path) -> None:
+    """All of its processes: one that went ahead would wait for the others' rendezvous until that gives up."""
+    (project / ".scratch").mkdir()
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    words = ["-m", "stages.train", "rewritten", "dft", "0"]
+    with (project / ".scratch" / "train-rewritten-dft-0.lock").open("a") as lock:  # as a first launch holds it
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        print(f"{os.getpid()} {os.getppid()}", end="", file=lock, flush=True)
+        second = subprocess.Popen([*launch, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while "another run of it" not in (line := second.stderr.readline()):
+            assert line, "ended without a word"
+        time.sleep(3)  # for the other process
+        stage("rewritten", "dft", "0")
+        trained = weights(project, "rewritten-dft-0")
+    try:
+        said, errors = second.communicate(timeout=60)
+    finally:
+        second.terminate()
+    assert second.returncode == 0, errors
+    assert said == "train rewritten-dft-0: was trained before; delivered again\n"
+    assert weights(project, "rewritten-dft-0") == trained
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------

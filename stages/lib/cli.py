@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,17 +72,21 @@ def run(main: Callable[[], None]) -> None:
 def alone(name: str) -> Iterator[None]:
     """Wait until no other process of this checkout is at the stage `name`.
 
-    The processes of one distributed training run are one stage: the first of them holds the lock.
+    The processes of one distributed training run are one stage: the first of them holds the lock, the others wait until
+    it does. They know each other by their parent, the launcher; those of other nodes do not wait.
     """
-    if int(os.environ.get("RANK", 0)) > 0 and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        yield
-        return
     path = root() / ".scratch" / f"{name.replace(os.sep, '-')}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", 0)) > 0 and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        here = int(os.environ.get("GROUP_RANK", 0)) == 0
+        while here and not (path.exists() and path.read_text(encoding="utf-8").endswith(f" {os.getppid()}")):
+            time.sleep(0.1)
+        yield
+        return
     with path.open("a+", encoding="utf-8") as file:
         _lock(file, name)
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} {os.getppid()}")
         file.flush()
         yield
 
@@ -92,7 +97,10 @@ def _lock(file: IO[str], name: str) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         file.seek(0)
-        print(f"{name}: another run of it (pid {file.read()}) is at work here; waiting for its end", file=sys.stderr)
+        print(
+            f"{name}: another run of it (pid {file.read().partition(' ')[0]}) is at work here; waiting for its end",
+            file=sys.stderr,
+        )
         fcntl.lockf(file, fcntl.LOCK_EX)
     except OSError as error:  # some cluster file systems have no locks
         print(f"{name}: no lock on .scratch/ ({error.strerror}): do not start it twice", file=sys.stderr)
