@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,10 @@ REMEDIES = {
     errno.ENOTDIR: f"a folder belongs there: move the file away, {THEN}",
     errno.EMFILE: f"raise the limit of open files (ulimit -n), {THEN}",
 }
+SECRET = re.compile(  # a hub's token, the user of an address, and what signs one
+    r"\bhf_\w{8,}|(?<=://)[^/\s@]+(?=@)|(?<=[?&])(?:[\w-]*(?:token|signature|credential|key)[\w-]*)=[^&\s'\"]+", re.I
+)
+SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|CREDENTIALS?|API_KEY|ACCESS_KEY(_ID)?)$")  # of the environment
 FULL = re.compile(  # as safetensors and torch have it, without an errno; torch's zip writer says nothing else
     r"No space left on device|Disk quota exceeded|os error (28|122)\b|inline_container\.cc|PytorchStreamWriter"
 )
@@ -48,8 +53,9 @@ def run(main: Callable[[], None]) -> None:
     """Call `main`; errors of a known kind, those of disks and permissions among them, Ctrl-C and SIGTERM become one
     line on stderr and a non-zero exit status.
 
-    Anything else is a fault of ours and keeps its traceback.
+    Anything else is a fault of ours and keeps its traceback. In neither stands a secret.
     """
+    sys.excepthook = lambda *error: print(hidden("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell's background jobs ignore it, nohup too
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -111,5 +117,13 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _stop(line: str, status: int) -> NoReturn:
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {hidden(line)}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def hidden(text: str) -> str:
+    """A message, some library's perhaps, without the environment's secrets and those that stand in addresses."""
+    for name, value in os.environ.items():
+        if SECRET_NAME.search(name.upper()) and len(value) >= 8:
+            text = text.replace(value, "***")
+    return SECRET.sub("***", text)

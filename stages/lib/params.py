@@ -10,6 +10,7 @@ and a value out of range are all `ParamsError`s that name the key and, for an un
 import difflib
 import math
 import os
+import re
 import types
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -166,6 +167,17 @@ class Grid:
     data: list[str]
     loss: list[str]
     seed: list[int]
+
+    def __post_init__(self) -> None:
+        """DVC pastes the values into the lines of a shell, in single quotes, and they name files: no character that either minds.
+
+        Every stage and presets/apply.py refuse others. What is left: where only grid.* was edited, by hand, in a
+        params.yaml whose earlier stages are up to date, the first line that a shell sees has the value in it already.
+        """
+        for name in ("data", "loss", "seed"):
+            for value in map(str, getattr(self, name)):
+                if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+                    raise ParamsError(f"grid.{name} {value!r}: a value is letters, digits, -, _ and dots")
 
 
 @dataclass(frozen=True, kw_only=True)
