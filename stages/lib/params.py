@@ -169,7 +169,7 @@ class Grid:
     seed: list[int]
 
     def __post_init__(self) -> None:
-        """DVC pastes the values into the lines of a shell, in single quotes, and they name files: no character that either minds.
+        """DVC pastes the values into a shell's lines, in single quotes, and they name files: nothing that either minds.
 
         Every stage and presets/apply.py refuse others. What is left: where only grid.* was edited, by hand, in a
         params.yaml whose earlier stages are up to date, the first line that a shell sees has the value in it already.
