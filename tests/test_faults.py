@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch import multiprocessing
 
 from stages.lib import cli, scratch
 from stages.lib.checkpoints import START, last_checkpoint
@@ -277,6 +279,18 @@ def test_without_the_initial_policy_training_begins_again(
 def test_sharded_points_are_not_mixed_with_whole_ones(points: Path) -> None:
     with pytest.raises(StageError, match=r"written under a launch without FSDP, not FSDP; use that LAUNCH again"):
         last_checkpoint(points, fsdp=True)
+
+
+def found_by(rank: int, points: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{points}/store", rank=rank, world_size=2)
+    (points / f"found-{rank}").write_text(str(last_checkpoint(points, fsdp=False)))
+    dist.destroy_process_group()
+
+
+def test_all_processes_go_on_from_the_point_that_the_first_found(points: Path) -> None:
+    flip(points / "checkpoint-10" / "optimizer.pt")
+    multiprocessing.start_processes(found_by, (points,), nprocs=2, start_method="fork")
+    assert {(points / f"found-{rank}").read_text() for rank in (0, 1)} == {str(points / "checkpoint-2")}
 
 
 def test_a_point_that_cannot_be_read_is_not_taken_for_a_damaged_one(

@@ -10,8 +10,8 @@ the right length and the wrong bytes. CRC-32, since this is against accidents, a
 fastest: 3.2 GB per second of a core, files of 2 GB read from the page cache, SHA-256 1.4, BLAKE2b 0.8 (a Xeon). It is
 computed in pieces on all cores, before the seal, while the files are in the page cache. Not measured but computed, for
 the paper's preset: a restart point of 7B float32 parameters with AdamW's state is 91 GB, 1.8 s for 16 cores (28 s for
-one), beside 68 s of training between two of them (20 steps of 3.4 s, as in presets/cost.py) and the 18 s that a disk of 5
-GB/s takes to write it.
+one), beside 68 s of training between two of them (20 steps of 3.4 s, as in presets/cost.py) and the 18 s that a disk of
+5 GB/s takes to write it.
 """
 
 import json
