@@ -5,6 +5,7 @@ export PATH := $(VENV)/bin:$(PATH)
 
 .PHONY: repro test lint
 repro: $(VENV)/ready
+	@python .dvc/mend_lock.py
 	dvc repro
 
 test: $(VENV)/ready

@@ -22,12 +22,13 @@ from tqdm import tqdm
 from stages.lib import prompts
 from stages.lib.cli import run
 from stages.lib.guides import Guided
-from stages.lib.journal import drop_finished, finish, identity, unchanged
+from stages.lib.journal import identity, unchanged
 from stages.lib.likelihood import Scorer
 from stages.lib.params import Params, load, root
 from stages.lib.policy import load_model, load_tokenizer, memory, response_ids, set_threads
 from stages.lib.records import Problem, RecordError, TrainingRow, read, read_problems
-from stages.lib.scores import BENCHMARK, ResponseScores, join, write_part
+from stages.lib.scores import BENCHMARK, ResponseScores, find_part, join, write_part
+from stages.lib.scratch import drop_finished, finish
 
 INPUTS = ("data/train/expert.jsonl", "data/train/rewritten.jsonl")  # the other training sets are parts of these
 WINDOW = 1024  # responses: what is sorted by length together, what is held in memory, what a kill loses at most
@@ -58,14 +59,15 @@ def main() -> None:
         while window := list(itertools.islice(source, WINDOW)):
             jobs = [job for row in window if longest(job := make_job(row, problems, guided)) <= context]
             scored += len(jobs)
-            parts.append(folder / f"{len(parts):06}.parquet")
-            if not parts[-1].exists():
+            part = find_part(folder, len(parts))
+            if part is None:
                 with memory(f"lower hardware.score_batch, {params.hardware.score_batch} now"):
                     scores = score(jobs, scorer, params)
-                write_part(parts[-1], scores)
+                part = write_part(folder, len(parts), scores)
+            parts.append(part)
             bar.update(len(window))
     tokens = join(parts, root() / "data/scores.parquet")
-    finish(folder)
+    finish(folder, "score")
     more = f"; left out {total - scored} longer than the policy's context of {context} tokens" if scored < total else ""
     print(f"score: {scored} responses, {tokens} tokens under {params.policy.name}{more}")
 

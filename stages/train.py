@@ -14,19 +14,21 @@ import time
 from pathlib import Path
 
 from stages.lib.batches import Example, encode, steps
-from stages.lib.checkpoints import last_checkpoint
+from stages.lib.checkpoints import drop_checkpoints, last_checkpoint
 from stages.lib.cli import run
 from stages.lib.errors import StageError
-from stages.lib.journal import drop_finished, finish, identity, link, unchanged
+from stages.lib.journal import identity, unchanged
 from stages.lib.losses import NEEDS_BEHAVIOUR, named
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, memory, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
 from stages.lib.records import TrainingRow, read, replacing
+from stages.lib.scratch import drop_finished, finish, intact, link, seal
 from stages.lib.trainee import prepare
-from stages.lib.training import Finetuner, Work, arguments, drop_checkpoints, save
+from stages.lib.training import Finetuner, Work, arguments, save
 
-POLICY, CURVE = "policy", "curve.csv"  # what a finished training leaves in its folder of .scratch/
+TRAINED = "trained"  # what a finished training leaves in its folder of .scratch/, sealed
+POLICY, CURVE = "policy", "curve.csv"  # and what is in it
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     first = int(os.environ.get("RANK", 0)) == 0
     if first:
         drop_finished("train", keep=folder)
-    if not (folder / POLICY).exists():
+    if not intact(folder / TRAINED, "training again"):
         train(data, loss, seed, params, folder)
     elif first:  # trained, and then killed before DVC had recorded it
         deliver(folder, name)
@@ -67,10 +69,10 @@ def train(data: str, loss: str, seed: int, params: Params, folder: Path) -> None
         tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 
     curve = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
+    save(tuner, params, dtype, folder / TRAINED / POLICY)
     if tuner.is_world_process_zero():
-        write(curve, folder / CURVE)
-    save(tuner, params, dtype, folder / POLICY)  # appears last, and whole
-    if tuner.is_world_process_zero():
+        write(curve, folder / TRAINED / CURVE)
+        seal(folder / TRAINED)
         deliver(folder, name)
         print(closing(name, work, curve, time.monotonic() - started, len(rows) - len(fitting)))
 
@@ -80,11 +82,11 @@ def deliver(folder: Path, name: str) -> None:
 
     The policy is linked, not copied: DVC moves the out to its cache, and .scratch/ then shares the cache's copy.
     """
-    link(folder / POLICY, root() / "models" / "cells" / name)
+    link(folder / TRAINED / POLICY, root() / "models" / "cells" / name)
     with replacing(root() / "data" / "training" / f"{name}.csv") as file:
-        file.write((folder / CURVE).read_text(encoding="utf-8"))
+        file.write((folder / TRAINED / CURVE).read_text(encoding="utf-8"))
     drop_checkpoints(folder)
-    finish(folder)
+    finish(folder, f"train@{name}")
 
 
 def cell(words: list[str], params: Params) -> tuple[str, str, int]:

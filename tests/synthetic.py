@@ -106,12 +106,9 @@ def token_scores(data: Path, rows: list[Problem], sources: list[str], rng: np.ra
     scored = [response(row.id, "expert", 1.5, rng) for row in rows]
     own = [(row, source) for row, source in zip(rows, sources, strict=True) if source != "expert"]
     scored += [response(row.id, source, 0.5 if source == "self" else 0.8, rng) for row, source in own]
-    write_part(data / "part-0.parquet", scored[:10])
-    write_part(data / "part-1.parquet", scored[10:])
-    parts = [data / "part-0.parquet", data / "part-1.parquet"]
+    parts = [write_part(data / "parts", number, rows) for number, rows in enumerate((scored[:10], scored[10:]))]
     join(parts, data / "scores.parquet")
-    for part in parts:
-        part.unlink()
+    shutil.rmtree(data / "parts")
 
 
 def response(name: str, source: str, scale: float, rng: np.random.Generator) -> ResponseScores:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.cli import run
+from stages.lib.cli import hidden, run
 from stages.lib.errors import StageError
 from stages.lib.params import ParamsError
 
@@ -34,6 +34,32 @@ def test_known_errors_end_as_one_line(error: Exception, capsys: pytest.CaptureFi
 def test_an_unknown_error_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         run(lambda: fail(ZeroDivisionError()))
+
+
+SECRETS = [
+    "hf_abcdefghijklmnop",
+    "https://user:p4ssw0rd@host/x",
+    "https://host/file?X-Amz-Signature=0123abcd&x=1",
+    "https://host/x?n=1&token=0123abcd",
+    "AWS says 'wJalrXUtnFEMI/K7MDENG' is no key",
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+@pytest.mark.parametrize("kind", ["StageError", "ZeroDivisionError"])
+def test_no_secret_is_in_an_error(text: str, kind: str) -> None:
+    """Neither in the one line nor in a traceback."""
+    script = "import sys; from stages.lib.cli import run; from stages.lib.errors import StageError\n"
+    script += f"def main(): raise {kind}(sys.argv[1] + ' for some/model')\nrun(main)"
+    environment = {**os.environ, "PYTHONPATH": ".", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG"}
+    ended = subprocess.run([sys.executable, "-c", script, text], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1 and "for some/model" in ended.stderr and "***" in ended.stderr
+    assert not any(word in ended.stderr for word in ("abcdefg", "p4ss", "0123abcd", "wJalr"))
+
+
+def test_ordinary_words_are_not_hidden() -> None:
+    text = "train.max_length 5: no tokens fit; https://host/datasets/key?split=test, token 17 of hf_hub"
+    assert hidden(text) == text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,19 +7,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch import multiprocessing
 
-from stages.lib import cli
-from stages.lib.checkpoints import COMPLETE, last_checkpoint, seal
+from stages.lib import cli, scratch
+from stages.lib.checkpoints import START, last_checkpoint
 from stages.lib.errors import StageError
 from stages.lib.journal import Journal
 from stages.lib.params import Policy
 from stages.lib.policy import PolicyError, load_model, memory
 from stages.lib.records import replacing, replacing_folder
+from stages.lib.scratch import COMPLETE, checksum, intact, seal
+from tests.damage import cut, flip, garble
 
 
 def policy(folder: Path) -> Policy:
@@ -170,14 +174,6 @@ def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def garble(path: Path) -> None:
-    path.write_bytes(b"\xff" * 64 + path.read_bytes()[64:])
-
-
 @pytest.mark.parametrize("damage", [cut, garble, lambda path: path.write_bytes(b"")], ids=["cut", "garbled", "empty"])
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_damaged_policy_is_named(folder: Path, name: str, damage: object) -> None:
@@ -240,26 +236,85 @@ def test_other_errors_are_not_taken_for_it() -> None:
 
 @pytest.fixture
 def points(tmp_path: Path) -> Path:
-    for step in (2, 10):
-        point = tmp_path / f"checkpoint-{step}"
-        point.mkdir()
-        for name in ("model.safetensors", "optimizer.pt", "trainer_state.json"):
-            (point / name).write_bytes(b"x" * 100)
-        seal(point, fsdp=False)
+    names = ("model.safetensors", "optimizer.pt", "trainer_state.json")
+    for folder, files in (("checkpoint-2", names), ("checkpoint-10", names), (START, ("start.safetensors",))):
+        for name in files:
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / name).write_bytes(b"x" * 100)
+        seal(tmp_path / folder, fsdp=False)
     return tmp_path
 
 
-def test_the_newest_point_counts(points: Path) -> None:
+def test_the_newest_point_counts(points: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert last_checkpoint(points, fsdp=False) == str(points / "checkpoint-10")
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "trainer_state.json", COMPLETE])
-@pytest.mark.parametrize("damage", [cut, Path.unlink], ids=["cut", "gone"])
-def test_a_damaged_point_is_passed_over(points: Path, name: str, damage: object) -> None:
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink], ids=["cut", "flipped", "gone"])
+def test_a_damaged_point_is_dropped(
+    points: Path, name: str, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     damage(points / "checkpoint-10" / name)
     assert last_checkpoint(points, fsdp=False) == str(points / "checkpoint-2")
+    assert not (points / "checkpoint-10").exists()
+    said = capsys.readouterr().err.splitlines()
+    if (name, damage) == (COMPLETE, Path.unlink):  # not damaged: a kill came while it was written
+        assert said == []
+    else:
+        [line] = said
+        assert "checkpoint-10/" in line and line.endswith("going on from the restart point before it")
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink], ids=["cut", "flipped", "gone"])
+def test_without_the_initial_policy_training_begins_again(
+    points: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(points / START / "start.safetensors")
+    assert last_checkpoint(points, fsdp=False) is None
+    assert not list(points.iterdir()), "restart points that nothing can go on from"
+    assert capsys.readouterr().err.endswith("without it training begins again\n")
 
 
 def test_sharded_points_are_not_mixed_with_whole_ones(points: Path) -> None:
     with pytest.raises(StageError, match=r"written under a launch without FSDP, not FSDP; use that LAUNCH again"):
         last_checkpoint(points, fsdp=True)
+
+
+def found_by(rank: int, points: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{points}/store", rank=rank, world_size=2)
+    (points / f"found-{rank}").write_text(str(last_checkpoint(points, fsdp=False)))
+    dist.destroy_process_group()
+
+
+def test_all_processes_go_on_from_the_point_that_the_first_found(points: Path) -> None:
+    flip(points / "checkpoint-10" / "optimizer.pt")
+    multiprocessing.start_processes(found_by, (points,), nprocs=2, start_method="fork")
+    assert {(points / f"found-{rank}").read_text() for rank in (0, 1)} == {str(points / "checkpoint-2")}
+
+
+def test_a_point_that_cannot_be_read_is_not_taken_for_a_damaged_one(
+    points: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> tuple[int, int]:
+        raise OSError(errno.EIO, "why", str(path))
+
+    monkeypatch.setattr(scratch, "checksum", fail)
+    with pytest.raises(OSError, match="why"):
+        last_checkpoint(points, fsdp=False)
+    assert (points / "checkpoint-10").exists()
+
+
+def test_a_seal_sees_every_piece_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "PIECE", 10)
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(95)))
+    seal(tmp_path)
+    assert intact(tmp_path) and checksum(path)[0] == 95
+    for place in (0, 9, 10, 47, 94):
+        data = bytearray(range(95))
+        data[place] ^= 1
+        path.write_bytes(data)
+        assert not intact(tmp_path), place
+    path.write_bytes(bytes([*range(10, 20), *range(10), *range(20, 95)]))  # two pieces in the other order
+    assert not intact(tmp_path)

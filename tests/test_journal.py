@@ -23,6 +23,19 @@ def test_torn_line_is_dropped_and_work_goes_on(checkout: Path) -> None:
     assert Path("out.jsonl").read_text() == "one\ntwo\nthree\n"
 
 
+@pytest.mark.parametrize("damage", [b"\0", b"\xff"], ids=["NUL", "not UTF-8"])
+def test_what_follows_a_damaged_line_is_made_again(
+    checkout: Path, damage: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Journal("stage", IDENTITY) as journal:
+        journal.append(["one", "two", "three"])
+    journal.path.write_bytes(journal.path.read_bytes().replace(b"w", damage))
+    with Journal("stage", IDENTITY) as journal:
+        assert list(journal.lines()) == ["one"]
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"stage-{IDENTITY}.jsonl, line 2: damaged" in line
+
+
 def test_a_delivered_journal_serves_the_same_run_again(checkout: Path) -> None:
     """DVC deletes the outs of a stage that was killed after delivery and before DVC recorded it."""
     for expected in ([], ["one"]):

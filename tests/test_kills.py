@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import kills
+from tests.reliability.disk import finished
+from tests.reliability.processes import run
+from tests.reliability.repro_trials import other
+from tests.reliability.stage_trials import made_again
 
 NAME = "sample-0123456789abcdef"
 FOUND = '{"i": 0}\n{"i": 1}\n{"i": 2}\n'
@@ -38,7 +41,19 @@ def test_work_that_a_restarted_stage_makes_again_is_counted(tmp_path: Path, body
     found = root / ".scratch" / f"{NAME}{'.done' if body.startswith('done') else '.jsonl'}"
     found.write_text(FOUND + ('{"i": ' if "torn" in body else ""))
     (root / "stage.py").write_text(STAGE.format(found=FOUND, rest=REST, name=NAME, body=body))
-    before = kills.finished(root)
-    ended = kills.run("python stage.py", root, "sample", None, 0)
+    before = finished(root)
+    ended = run("python stage.py", root, "sample", None, 0)
     assert (ended.status, ended.errors) == (0, "")
-    assert kills.made_again(before, kills.finished(root), ended) == again
+    assert made_again(before, finished(root), ended) == again
+
+
+def test_a_differing_record_is_named_down_to_the_value() -> None:
+    was = {"cmd": "x", "deps": [{"path": "a", "md5": "1"}, {"path": "b", "md5": "2"}], "params": {"p.yaml": {"n": 1}}}
+    assert list(other(was, was)) == []
+    now = {"cmd": "x", "deps": [{"path": "b", "md5": "3"}], "params": {"p.yaml": {"n": 1, "m": 2}}}
+    assert list(other(was, now)) == [
+        "deps a: None for {'path': 'a', 'md5': '1'}",
+        "deps b md5: '3' for '2'",
+        "params p.yaml m: 2 for None",
+    ]
+    assert list(other(was, None)) == [f"record: None for {was!r}"]

@@ -1,6 +1,7 @@
 """Scores against one response at a time through the model's own forward pass; restarts; bad input."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from stages.lib import likelihood, prompts, scores
 from stages.lib.params import Params, Policy, load
 from stages.lib.policy import end_id, load_model, load_tokenizer
 from stages.lib.records import RecordError, write
+from tests.damage import cut, flip
 
 SOURCES = ["self", "resolved", "expert", "self", "resolved", "self"]
 
@@ -90,18 +92,16 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(scored: Path, monkey
     shutil.rmtree(scored / ".scratch")
     written, write_part = [], scores.write_part
 
-    def die(path: Path, responses: list) -> None:
+    def die(folder: Path, number: int, responses: list) -> Path:
         if len(written) == 2:
             raise KeyboardInterrupt
-        written.append(path)
-        write_part(path, responses)
+        written.append(number)
+        return write_part(folder, number, responses)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(score, "write_part", die)
         score.main()
-    monkeypatch.setattr(
-        score, "write_part", lambda path, responses: (written.append(path), write_part(path, responses))
-    )
+    monkeypatch.setattr(score, "write_part", lambda *args: (written.append(args[1]), write_part(*args))[1])
     score.main()
     assert len(written) == len(set(written)) == 3, "a finished part was scored twice"
     assert (scored / "data/scores.parquet").read_bytes() == whole
@@ -109,6 +109,23 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(scored: Path, monkey
     (scored / "data/scores.parquet").unlink()  # as DVC does when it was killed before it had recorded the out
     score.main()
     assert len(written) == 3 and (scored / "data/scores.parquet").read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [cut, flip, lambda path: path.write_bytes(b"")], ids=["cut", "flipped", "empty"])
+def test_a_damaged_part_is_said_and_scored_again(
+    scored: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(score, "WINDOW", 4)
+    score.main()
+    whole = (scored / "data/scores.parquet").read_bytes()
+    [part] = (scored / ".scratch").glob("score-*/000001-*.parquet")
+    damage(part)
+    again, write_part = [], scores.write_part
+    monkeypatch.setattr(score, "write_part", lambda *args: (again.append(args[1]), write_part(*args))[1])
+    score.main()
+    assert again == [1] and (scored / "data/scores.parquet").read_bytes() == whole
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert part.name in line and line.endswith("scoring its responses again")
 
 
 def test_a_response_beyond_the_context_is_counted_and_left_out(

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -29,6 +30,7 @@ from stages.lib.params import load
 from stages.lib.policy import PolicyError, base_of, load_model
 from stages.lib.probe import COLUMNS, Watch, choose
 from stages.lib.records import TrainingRow, read, write
+from tests.damage import flip
 from tests.training_rows import rows
 
 
@@ -86,7 +88,7 @@ def test_a_cell_from_rows_to_policy_and_curve(project: Path, tiny_folder: Path, 
     assert len(said) == 1 and "rows left out" in said[0] and " 0 rows" not in said[0]
     assert int(found[-1]["tokens"]) > 0 == int(found[0]["tokens"])
     [folder] = (project / ".scratch").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"policy", "curve.csv", "finished"}, "restart points are left"
+    assert {path.name for path in folder.iterdir()} == {"trained", "finished"}, "restart points are left"
     config = json.loads((out / "config.json").read_text())
     assert config["use_cache"] is True and (out / "generation_config.json").is_file()
     assert AutoTokenizer.from_pretrained(out).chat_template == AutoTokenizer.from_pretrained(tiny_folder).chat_template
@@ -197,11 +199,43 @@ def test_a_finished_training_is_delivered_again_not_repeated(project: Path, monk
         stage("expert", "sft", "0")
     assert begun == [0] and not (project / "models/cells").exists()
 
-    (project / "dvc.lock").write_text("")  # DVC has recorded it
-    os.utime(project / "dvc.lock", times=(time.time() + 1,) * 2)
+
+def test_a_finished_training_is_kept_until_dvc_has_recorded_it(project: Path) -> None:
+    def kept() -> list[str]:
+        return sorted(path.name[:18] for path in (project / ".scratch").iterdir())
+
+    def record(**stages: str) -> None:
+        lock = {f"train@expert-sft-{seed[1:]}": {"outs": outs} for seed, outs in stages.items()}
+        (project / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": lock}))
+
+    record(s0="of an earlier run")
+    stage("expert", "sft", "0")
     stage("expert", "sft", "1")
-    [folder] = (project / ".scratch").iterdir()
-    assert folder.name.startswith("train-expert-sft-1-")
+    record(s0="of an earlier run", s1="new")  # another stage's record is not this one's
+    stage("expert", "sft", "2")
+    assert kept() == ["train-expert-sft-0", "train-expert-sft-2"]
+    (project / "dvc.lock").write_text("stages:\n  train@exp")  # cut short by a kill: it says nothing
+    stage("expert", "sft", "2")
+    assert kept() == ["train-expert-sft-0", "train-expert-sft-2"]
+    record(s0="new", s1="new")
+    stage("expert", "sft", "2")
+    assert kept() == ["train-expert-sft-2"]
+
+
+@pytest.mark.parametrize("name", ["policy/model.safetensors", "curve.csv"])
+def test_a_damaged_policy_that_waits_for_delivery_is_trained_again(
+    project: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = spy(monkeypatch)
+    stage("expert", "sft", "0")
+    once = weights(project, "expert-sft-0"), curve(project, "expert-sft-0")
+    [trained] = (project / ".scratch").glob("train-*/trained")
+    flip(trained / name)
+    stage("expert", "sft", "0")
+    assert begun == [0, 0]
+    assert (weights(project, "expert-sft-0"), curve(project, "expert-sft-0")) == once
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert f"trained/{name}: damaged" in line and line.endswith("training again")
 
 
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -302,6 +336,29 @@ def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     assert len(launched.stdout.splitlines()) == 1
     two = safetensors.torch.load(weights(project, "rewritten-dft-0"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
+
+
+def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: Path) -> None:
+    """All of its processes: one that went ahead would wait for the others' rendezvous until that gives up."""
+    (project / ".scratch").mkdir()
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    words = ["-m", "stages.train", "rewritten", "dft", "0"]
+    with (project / ".scratch" / "train-rewritten-dft-0.lock").open("a") as lock:  # as a first launch holds it
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        print(f"{os.getpid()} {os.getppid()}", end="", file=lock, flush=True)
+        second = subprocess.Popen([*launch, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while "another run of it" not in (line := second.stderr.readline()):
+            assert line, "ended without a word"
+        time.sleep(3)  # for the other process
+        stage("rewritten", "dft", "0")
+        trained = weights(project, "rewritten-dft-0")
+    try:
+        said, errors = second.communicate(timeout=60)
+    finally:
+        second.terminate()
+    assert second.returncode == 0, errors
+    assert said == "train rewritten-dft-0: was trained before; delivered again\n"
+    assert weights(project, "rewritten-dft-0") == trained
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------

@@ -1,26 +1,26 @@
-"""Restart points of training: sealed when whole, picked up only if whole still.
+"""Restart points of training: picked up only if they still are what was written.
 
-seal(folder / "checkpoint-50", fsdp=False)   # writes checkpoint-50/complete, the last of its files
-last_checkpoint(folder, fsdp=False)          # "…/checkpoint-50"; the one before it if that one lost something
+last_checkpoint(folder, fsdp=False)   # "…/checkpoint-50"; the one before it if that one is damaged
 
 The Trainer writes them. Their weights are safetensors; optimizer, scheduler and random states are torch files, which it
 loads with `weights_only`: tensors and plain values, no code. (Sharded FSDP checkpoints are torch's own format, whose
-index is a pickle: what lies in .scratch/ is this run's own.) "Whole" is the length of every file, not its content.
+index is a pickle: what lies in .scratch/ is this run's own.) Each is sealed with checksums (see scratch.py), and so is
+the initial policy on the probe, start/, which a restart cannot make again: its policy is no longer the initial one.
 """
 
 import errno
-import json
-import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+import torch.distributed as dist
 
 from stages.lib.errors import StageError
 from stages.lib.policy import out_of_memory
-from stages.lib.records import replacing
+from stages.lib.scratch import intact
 
-COMPLETE = "complete"  # the seal: {"fsdp": false, "files": {name: bytes}}
+START = "start"  # the folder of the initial policy on the probe
 
 
 @contextmanager
@@ -38,39 +38,39 @@ def readable(checkpoint: str | None) -> Iterator[None]:
         ) from None
 
 
-def seal(checkpoint: Path, fsdp: bool) -> None:
-    """Say that a checkpoint is written to its end, once all of it is on the disk."""
-    files = {}
-    for path in sorted(item for item in checkpoint.rglob("*") if item.is_file()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        files[str(path.relative_to(checkpoint))] = path.stat().st_size
-    with replacing(checkpoint / COMPLETE) as file:
-        json.dump({"fsdp": fsdp, "files": files}, file)
-
-
 def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
-    """The newest checkpoint that was written to its end and is all there still.
+    """The newest checkpoint that was written to its end and is intact; damaged ones are removed, with a line on stderr.
+
+    Of several processes the first looks, and tells the others: reading all of a checkpoint once is enough.
 
     Raises:
         StageError: it was written under FSDP and this run is not under it, or the other way round.
     """
-    newest = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    for path in newest:
-        seal = sealed(path)
-        if seal is not None and seal["fsdp"] != fsdp:
-            wrote, runs = ("FSDP" if flag else "a launch without FSDP" for flag in (seal["fsdp"], fsdp))
-            raise StageError(f"{path} was written under {wrote}, not {runs}; use that LAUNCH again, or remove {folder}")
-        if seal is not None:
-            return str(path)
-    return None
+    together = dist.is_available() and dist.is_initialized()
+    found: list[tuple[str | None, bool]] = [newest(folder) if not together or dist.get_rank() == 0 else (None, fsdp)]
+    if together:
+        dist.broadcast_object_list(found)
+    path, sharded = found[0]
+    if path is not None and sharded != fsdp:
+        wrote, runs = ("FSDP" if flag else "a launch without FSDP" for flag in (sharded, fsdp))
+        raise StageError(f"{path} was written under {wrote}, not {runs}; use that LAUNCH again, or remove {folder}")
+    return path
 
 
-def sealed(checkpoint: Path) -> dict[str, Any] | None:
-    """What `seal` wrote, if every file is as long as it was then."""
-    try:
-        seal = json.loads((checkpoint / COMPLETE).read_bytes())
-        whole = all((checkpoint / name).stat().st_size == size for name, size in seal["files"].items())
-        return seal if whole and isinstance(seal["fsdp"], bool) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+def newest(folder: Path) -> tuple[str | None, bool]:
+    """The newest intact checkpoint, and whether it was written under FSDP."""
+    points = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
+    if points and not intact(folder / START, "without it training begins again"):
+        drop_checkpoints(folder)
+        return None, False
+    for path in points:
+        if seal := intact(path, "going on from the restart point before it"):
+            return str(path), seal["fsdp"]
+        shutil.rmtree(path)
+    return None, False
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove the restart points of a run."""
+    for path in (*folder.glob("checkpoint-*"), *folder.glob(START)):
+        shutil.rmtree(path)

@@ -14,6 +14,8 @@ import os
 import re
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,10 @@ REMEDIES = {
     errno.ENOTDIR: f"a folder belongs there: move the file away, {THEN}",
     errno.EMFILE: f"raise the limit of open files (ulimit -n), {THEN}",
 }
+SECRET = re.compile(  # a hub's token, the user of an address, and what signs one
+    r"\bhf_\w{8,}|(?<=://)[^/\s@]+(?=@)|(?<=[?&])(?:[\w-]*(?:token|signature|credential|key)[\w-]*)=[^&\s'\"]+", re.I
+)
+SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|CREDENTIALS?|API_KEY|ACCESS_KEY(_ID)?)$")  # of the environment
 FULL = re.compile(  # as safetensors and torch have it, without an errno; torch's zip writer says nothing else
     r"No space left on device|Disk quota exceeded|os error (28|122)\b|inline_container\.cc|PytorchStreamWriter"
 )
@@ -47,8 +53,9 @@ def run(main: Callable[[], None]) -> None:
     """Call `main`; errors of a known kind, those of disks and permissions among them, Ctrl-C and SIGTERM become one
     line on stderr and a non-zero exit status.
 
-    Anything else is a fault of ours and keeps its traceback.
+    Anything else is a fault of ours and keeps its traceback. In neither stands a secret.
     """
+    sys.excepthook = lambda *error: print(hidden("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell's background jobs ignore it, nohup too
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,17 +78,21 @@ def run(main: Callable[[], None]) -> None:
 def alone(name: str) -> Iterator[None]:
     """Wait until no other process of this checkout is at the stage `name`.
 
-    The processes of one distributed training run are one stage: the first of them holds the lock.
+    The processes of one distributed training run are one stage: the first of them holds the lock, the others wait until
+    it does. They know each other by their parent, the launcher; those of other nodes do not wait.
     """
-    if int(os.environ.get("RANK", 0)) > 0 and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        yield
-        return
     path = root() / ".scratch" / f"{name.replace(os.sep, '-')}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", 0)) > 0 and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        here = int(os.environ.get("GROUP_RANK", 0)) == 0
+        while here and not (path.exists() and path.read_text(encoding="utf-8").endswith(f" {os.getppid()}")):
+            time.sleep(0.1)
+        yield
+        return
     with path.open("a+", encoding="utf-8") as file:
         _lock(file, name)
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} {os.getppid()}")
         file.flush()
         yield
 
@@ -92,7 +103,10 @@ def _lock(file: IO[str], name: str) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         file.seek(0)
-        print(f"{name}: another run of it (pid {file.read()}) is at work here; waiting for its end", file=sys.stderr)
+        print(
+            f"{name}: another run of it (pid {file.read().partition(' ')[0]}) is at work here; waiting for its end",
+            file=sys.stderr,
+        )
         fcntl.lockf(file, fcntl.LOCK_EX)
     except OSError as error:  # some cluster file systems have no locks
         print(f"{name}: no lock on .scratch/ ({error.strerror}): do not start it twice", file=sys.stderr)
@@ -103,5 +117,13 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _stop(line: str, status: int) -> NoReturn:
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {hidden(line)}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def hidden(text: str) -> str:
+    """A message, some library's perhaps, without the environment's secrets and those that stand in addresses."""
+    for name, value in os.environ.items():
+        if SECRET_NAME.search(name.upper()) and len(value) >= 8:
+            text = text.replace(value, "***")
+    return SECRET.sub("***", text)

@@ -9,8 +9,9 @@
 
 A journal lies in .scratch/ and its name carries a fingerprint of all that its rows depend on: exactly what the stage
 declares to DVC, read from dvc.yaml itself. Rows made under other params, inputs or code are never picked up. A line
-that the kill cut in half is dropped. A delivered journal stays until the stage next starts with other inputs, for DVC
-deletes a stage's outs when the stage was killed before DVC had recorded them.
+that the kill cut in half is dropped, and what follows a line that is no text; a flipped bit that changes one letter to
+another goes unseen. A delivered journal stays until the stage next starts with other inputs, for DVC deletes a stage's
+outs when the stage was killed before DVC had recorded them.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import reduce
@@ -27,9 +29,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.lib.params import root
-from stages.lib.records import RecordError, replacing, replacing_folder
-
-FINISHED = "finished"  # a file in a folder of .scratch/ whose work has reached its outs
+from stages.lib.records import RecordError, replacing
 
 
 def identity(stage: str, **names: Any) -> str:
@@ -124,37 +124,27 @@ class Journal:
         os.replace(self.path, self.delivered)
 
     def _drop_torn_line(self) -> None:
-        if self.path.exists():
-            with self.path.open("rb+") as file:
-                file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+        """And, with a line on stderr, what follows the first line that a disk has damaged: its work is made again."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as file:
+            whole = 0
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break
+                if not _is_text(line):
+                    print(f"{self.path}, line {number}: damaged; from here on it is made again", file=sys.stderr)
+                    break
+                whole += len(line)
+            file.truncate(whole)
 
 
-def finish(folder: Path) -> None:
-    """Say that the work in a folder of .scratch/ has reached its outs; it stays until DVC has recorded them."""
-    (folder / FINISHED).touch()
-
-
-def link(source: Path, out: Path) -> None:
-    """Put a folder of .scratch/ in the place of `out`: its files linked, or copied where links are not possible."""
-    with replacing_folder(out) as partial:
-        shutil.copytree(source, partial, copy_function=_link, dirs_exist_ok=True)
-
-
-def _link(source: str, target: str) -> None:
+def _is_text(line: bytes) -> bool:
+    """UTF-8 without NUL, which is what a block that never reached the disk reads as."""
     try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
-
-
-def drop_finished(stage: str, keep: Path) -> None:
-    """Remove the finished folders in .scratch/ of stages named `stage`-..., except `keep`: those whose outs DVC has
-    recorded, for it has written dvc.lock since. Unfinished ones stay: with their params back, work goes on there."""
-    lock = root() / "dvc.lock"
-    recorded = lock.stat().st_mtime if lock.exists() else 0
-    for mark in keep.parent.glob(f"{stage}-*/{FINISHED}"):
-        if mark.parent != keep and mark.stat().st_mtime < recorded:
-            shutil.rmtree(mark.parent)
+        return "\0" not in line.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _yaml(path: Path) -> Any:

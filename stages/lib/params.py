@@ -168,6 +168,17 @@ class Grid:
     loss: list[str]
     seed: list[int]
 
+    def __post_init__(self) -> None:
+        """DVC pastes the values into a shell's lines, in single quotes, and they name files: nothing that either minds.
+
+        Every stage and presets/apply.py refuse others. What is left: where only grid.* was edited, by hand, in a
+        params.yaml whose earlier stages are up to date, the first line that a shell sees has the value in it already.
+        """
+        for name in ("data", "loss", "seed"):
+            for value in map(str, getattr(self, name)):
+                if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+                    raise ParamsError(f"grid.{name} {value!r}: a value is letters, digits, -, _ and dots")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:

@@ -22,9 +22,11 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from stages.lib import batches, weights
 from stages.lib.batches import Example
+from stages.lib.checkpoints import START
 from stages.lib.head import Head, Start
 from stages.lib.losses import Objective
 from stages.lib.records import replacing
+from stages.lib.scratch import seal
 from stages.lib.training import Work
 
 COLUMNS = (
@@ -32,6 +34,7 @@ COLUMNS = (
     *("logp_var", "ratio_var", "ratio_ess", "eos_prob", "accuracy", "loss_weight_mean", "loss_weight_ess"),
     "unclipped_ess",
 )
+TENSORS = "start.safetensors"
 
 
 def choose(examples: Sequence[Example], n: int) -> list[Example]:
@@ -53,20 +56,22 @@ class Probe:
         self.device = device
         self.start: dict[str, Tensor] = {}
 
-    def begin(self, model: nn.Module, path: Path, resumed: bool) -> None:
+    def begin(self, model: nn.Module, folder: Path, resumed: bool) -> None:
         """Remember the initial policy: its hidden states on the probe, and its head.
 
-        A resumed run finds them in the file at `path`, since its policy is no longer the initial one.
+        A resumed run finds them in `folder`, since its policy is no longer the initial one.
         """
         if resumed:
-            self.start = _to(load_file(path), self.device)
+            self.start = _to(load_file(folder / TENSORS), self.device)
             return
         for kind in self.batches:
             for number, outputs in enumerate(self._run(model, kind)):
                 self.start[f"{kind}.{number}"] = outputs["hidden"].contiguous()
         self.start |= {key: outputs[key].clone() for key in ("weight", "bias") if key in outputs}
         if _rank() == 0:
-            _save(self.start, path)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(self.start, folder / TENSORS)
+            seal(folder)
 
     def score(self, model: nn.Module, objective: Objective) -> list[dict[str, Any]]:
         """One row of statistics per kind."""
@@ -139,13 +144,6 @@ def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {key: value.to(device) for key, value in tensors.items()}
 
 
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    save_file(tensors, partial)
-    os.replace(partial, path)
-
-
 class Watch(TrainerCallback):
     """Scores the probe every so many steps and shows the essentials on a progress bar.
 
@@ -168,7 +166,7 @@ class Watch(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, model: Any, **_: Any) -> None:
         self.bar.total = state.max_steps
         self.bar.update(state.global_step)
-        self.probe.begin(model, Path(args.output_dir) / "start.safetensors", resumed=state.global_step > 0)
+        self.probe.begin(model, Path(args.output_dir) / START, resumed=state.global_step > 0)
         if state.global_step == 0:
             self.score(state, model)
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.lib.records import RecordError
+from stages.lib.scratch import checksum, say_damaged
 
 BENCHMARK = "benchmark"  # the source of the expert's solutions to benchmark problems; their id: benchmark/id
 SCHEMA = pa.schema(
@@ -45,11 +46,34 @@ class ResponseScores:
     entropy: np.ndarray
 
 
-def write_part(path: Path, responses: Sequence[ResponseScores]) -> None:
-    """One row group, written atomically."""
-    if not responses:  # all of them too long for the context
-        _write(SCHEMA.empty_table(), path)
-        return
+def write_part(folder: Path, number: int, responses: Sequence[ResponseScores]) -> Path:
+    """One row group, written atomically, under a name that holds the checksum of its bytes: 000002-1c291ca3.parquet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{number:06}.tmp"
+    table = _table(responses) if responses else SCHEMA.empty_table()  # all of them too long for the context
+    pq.write_table(table, partial, row_group_size=max(1, len(table)))
+    with partial.open("rb") as file:  # a restart trusts in a part that is there
+        os.fsync(file.fileno())
+    path = _part_name(partial)
+    os.replace(partial, path)
+    return path
+
+
+def find_part(folder: Path, number: int) -> Path | None:
+    """The part of that number; one whose bytes are no longer those of its name is removed, with a line on stderr."""
+    for path in folder.glob(f"{number:06}-*.parquet"):
+        if _part_name(path) == path:
+            return path
+        say_damaged(path, "scoring its responses again")
+        path.unlink()
+    return None
+
+
+def _part_name(path: Path) -> Path:
+    return path.with_name(f"{path.stem[:6]}-{checksum(path)[1]:08x}.parquet")
+
+
+def _table(responses: Sequence[ResponseScores]) -> pa.Table:
     lengths = [len(item.token_ids) for item in responses]
     unknown = np.repeat([item.logp_behaviour is None for item in responses], lengths)
     behaviour = [item.logp if item.logp_behaviour is None else item.logp_behaviour for item in responses]
@@ -62,16 +86,7 @@ def write_part(path: Path, responses: Sequence[ResponseScores]) -> None:
         pa.array(np.concatenate(behaviour).astype(np.float32), mask=unknown),
         np.concatenate([item.entropy for item in responses]).astype(np.float32),
     ]
-    _write(pa.table(columns, schema=SCHEMA), path)
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    pq.write_table(table, partial, row_group_size=max(1, len(table)))
-    with partial.open("rb") as file:  # a restart trusts in a part that is there
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    return pa.table(columns, schema=SCHEMA)
 
 
 def join(parts: Sequence[Path], path: Path) -> int:

@@ -9,8 +9,6 @@ whatever the hardware.
 """
 
 import math
-import os
-import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +26,13 @@ from transformers import (
 
 from stages.lib import batches
 from stages.lib.batches import Example
-from stages.lib.checkpoints import readable, seal
+from stages.lib.checkpoints import readable
 from stages.lib.errors import StageError
 from stages.lib.losses import NEEDS_START, Objective
 from stages.lib.params import Hardware, Loss, Params, Train
 from stages.lib.policy import load_model, load_tokenizer
 from stages.lib.records import replacing_folder
+from stages.lib.scratch import seal
 from stages.lib.trainee import Reference, prepare
 
 
@@ -146,7 +145,7 @@ class Finetuner(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", self.is_fsdp_enabled)
+            seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         with readable(resume_from_checkpoint):
@@ -159,13 +158,6 @@ class Finetuner(Trainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         with readable(checkpoint):
             super()._load_rng_state(checkpoint)
-
-
-def drop_checkpoints(folder: Path) -> None:
-    """Remove the restart points of a finished run."""
-    for path in folder.glob("checkpoint-*"):
-        shutil.rmtree(path)
-    (folder / "start.safetensors").unlink(missing_ok=True)
 
 
 def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
@@ -219,6 +211,3 @@ def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> 
     with replacing_folder(folder) as partial:
         model.to(dtype).save_pretrained(partial)
         load_tokenizer(params.policy).save_pretrained(partial)
-        for path in partial.iterdir():  # a restart trusts in what it finds here
-            with path.open("rb") as file:
-                os.fsync(file.fileno())

@@ -1,0 +1,37 @@
+"""`make repro` takes a dvc.lock that a kill cut short back from git, and leaves every other one alone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "dvc.lock").read_text()
+
+
+def mended(folder: Path, text: str) -> tuple[str, str]:
+    """dvc.lock after the script, and what the script said."""
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "mend_lock.py", folder / ".dvc")
+    lock = folder / "dvc.lock"
+    lock.write_text(TEXT)
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for words in (["init", "-q"], ["add", "dvc.lock"], [*who, "commit", "-qm", "lock"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    lock.write_text(text)
+    ended = subprocess.run([sys.executable, ".dvc/mend_lock.py"], cwd=folder, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return lock.read_text(), ended.stdout
+
+
+@pytest.mark.parametrize("length", [0, len("schema: '2.0'\nsta"), TEXT.index("md5:") + 2, TEXT.index("outs:") + 5])
+def test_a_lock_that_was_cut_short_is_taken_back(tmp_path: Path, length: int) -> None:
+    text, said = mended(tmp_path, TEXT[:length])
+    assert text == TEXT and said.startswith("dvc.lock was cut short") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", [TEXT, "schema: '2.0'\nstages: {}\n", f"<<<<<<< HEAD\n{TEXT}=======\n>>>>>>> other\n"])
+def test_others_are_left_alone(tmp_path: Path, text: str) -> None:
+    assert mended(tmp_path, text) == (text, "")
