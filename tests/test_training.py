@@ -217,9 +217,11 @@ def test_a_finished_training_is_kept_until_dvc_has_recorded_it(project: Path) ->
     (project / "dvc.lock").write_text("stages:\n  train@exp")  # cut short by a kill: it says nothing
     stage("expert", "sft", "2")
     assert kept() == ["train-expert-sft-0", "train-expert-sft-2"]
+    (project / ".scratch/train-expert-sft-9").mkdir()
+    (project / ".scratch/train-expert-sft-9/finished").write_text("")  # a damaged mark: it says nothing either
     record(s0="new", s1="new")
     stage("expert", "sft", "2")
-    assert kept() == ["train-expert-sft-2"]
+    assert kept() == ["train-expert-sft-2", "train-expert-sft-9"]
 
 
 @pytest.mark.parametrize("name", ["policy/model.safetensors", "curve.csv"])

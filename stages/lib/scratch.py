@@ -118,8 +118,12 @@ def drop_finished(prefix: str, keep: Path) -> None:
     on there."""
     now = records()
     for mark in keep.parent.glob(f"{prefix}-*/{FINISHED}"):
-        note = json.loads(mark.read_text(encoding="utf-8"))
-        if mark.parent != keep and now.get(note["stage"]) not in (None, note["record"]):
+        try:
+            note = json.loads(mark.read_bytes())
+            recorded = now.get(note["stage"]) not in (None, note["record"])
+        except (ValueError, KeyError, TypeError):  # a damaged mark says nothing
+            continue
+        if mark.parent != keep and recorded:
             shutil.rmtree(mark.parent)
 
 
