@@ -23,7 +23,7 @@ from stages.lib.judging import judge
 from stages.lib.params import Params, ParamsError, Policy, load, root
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Evaluation, Problem, RecordError, Rollout, read, read_problems, write
+from stages.lib.records import Evaluation, Judgement, Problem, RecordError, Rollout, read, read_problems, write
 
 TOO_LONG = "too_long"
 Problems = dict[str, tuple[str, Problem]]  # benchmark/id -> the benchmark's name, the problem
@@ -39,9 +39,7 @@ def main() -> None:
     engine = open_engine(params.sample.engine, policy, params.hardware)
     with Journal(f"evaluate-{cell}", unchanged(key, target_identity(words))) as journal:
         rollouts(journal, requests_for(asked, params.evaluate.n), engine, params.evaluate, seed)
-        rows = [*evaluations(journal, problems, params), *too_long(problems, dict(asked), params.evaluate.n)]
-        places = {key: place for place, key in enumerate(problems)}
-        rows.sort(key=lambda row: places[f"{row.benchmark}/{row.id}"])
+        rows = list(evaluations(journal, problems, dict(asked), params))
         write(root() / "data" / "evaluations" / f"{cell}.jsonl", rows)
         journal.done()
     accuracy = 100 * sum(row.correct for row in rows) / len(rows)
@@ -88,42 +86,33 @@ def prompts_that_fit(problems: Problems, policy: Policy, params: Params) -> list
     return fitting(prompts, params.evaluate, context_window(policy))
 
 
-def too_long(problems: Problems, asked: Container[str], n: int) -> Iterator[Evaluation]:
-    """The rows of the problems that were not asked: n for each, as everywhere."""
-    for benchmark, problem in (problems[key] for key in problems if key not in asked):
-        for index in range(n):
+def evaluations(journal: Journal, problems: Problems, asked: Container[str], params: Params) -> Iterator[Evaluation]:
+    """n rows per problem, in their order: the rollouts in the journal, which has those of the problems that were asked,
+    with their verdicts."""
+    references = {key: row.answer for key, (_, row) in problems.items()}
+    verdicts = judge(read(Rollout, journal.path), references, params.verify, params.hardware.workers or None)
+    drawn = zip(read(Rollout, journal.path), tqdm(verdicts, desc="verify", unit="response"), strict=True)
+    for key, (benchmark, problem) in problems.items():
+        for index in range(params.evaluate.n):
+            rollout, verdict = next(drawn) if key in asked else too_long(key, index)
             yield Evaluation(
                 benchmark=benchmark,
                 id=problem.id,
-                index=index,
-                correct=False,
-                extracted=None,
-                reason=TOO_LONG,
-                finish="length",
-                tokens=0,
-                response="",
+                index=rollout.index,
+                correct=verdict.correct,
+                extracted=verdict.extracted,
+                reason=verdict.reason,
+                finish=rollout.finish,
+                tokens=len(rollout.token_ids),
+                response=rollout.response,
             )
+    assert next(drawn, None) is None, f"{journal.path} has more rows than were asked for"
 
 
-def evaluations(journal: Journal, problems: Problems, params: Params) -> Iterator[Evaluation]:
-    """The rollouts in the journal with their verdicts."""
-    references = {key: row.answer for key, (_, row) in problems.items()}
-    verdicts = judge(read(Rollout, journal.path), references, params.verify, params.hardware.workers or None)
-    for rollout, verdict in zip(
-        read(Rollout, journal.path), tqdm(verdicts, desc="verify", unit="response"), strict=True
-    ):
-        benchmark, problem = problems[rollout.id]
-        yield Evaluation(
-            benchmark=benchmark,
-            id=problem.id,
-            index=rollout.index,
-            correct=verdict.correct,
-            extracted=verdict.extracted,
-            reason=verdict.reason,
-            finish=rollout.finish,
-            tokens=len(rollout.token_ids),
-            response=rollout.response,
-        )
+def too_long(key: str, index: int) -> tuple[Rollout, Judgement]:
+    """What stands for a response of a problem that was not asked."""
+    rollout = Rollout(id=key, index=index, response="", finish="length", token_ids=[], logprobs=[])
+    return rollout, Judgement(id=key, index=index, correct=False, extracted=None, reason=TOO_LONG)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stages.lib.cli import run
+from stages.lib.files import replacing, replacing_folder
 from stages.lib.params import Policy, load, root
 from stages.lib.policy import load_tokenizer, response_ids
 from stages.lib.records import (
@@ -31,8 +32,6 @@ from stages.lib.records import (
     TrainingRow,
     read,
     read_problems,
-    replacing,
-    replacing_folder,
     write,
 )
 from stages.lib.training_sets import Rows, expert_row, own_row, training_sets

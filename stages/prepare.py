@@ -20,9 +20,10 @@ from itertools import chain
 
 from stages.lib import sources, testbed
 from stages.lib.cli import run
+from stages.lib.files import replacing, replacing_folder
 from stages.lib.overlap import near_duplicates, repeated
 from stages.lib.params import Benchmarks, Overlap, Problems, Source, load, root
-from stages.lib.records import Problem, RecordError, read_problems, replacing, replacing_folder, write
+from stages.lib.records import Problem, RecordError, read_problems, write
 from stages.lib.source_rows import sliced, stem
 
 

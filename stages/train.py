@@ -17,12 +17,13 @@ from stages.lib.batches import Example, encode, steps
 from stages.lib.checkpoints import drop_checkpoints, last_checkpoint
 from stages.lib.cli import run
 from stages.lib.errors import StageError
+from stages.lib.files import replacing
 from stages.lib.journal import identity, unchanged
 from stages.lib.losses import NEEDS_BEHAVIOUR, named
 from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, memory, set_threads
 from stages.lib.probe import Probe, Watch, choose, write
-from stages.lib.records import TrainingRow, read, replacing
+from stages.lib.records import TrainingRow, read
 from stages.lib.scratch import drop_finished, finish, intact, link, seal
 from stages.lib.trainee import prepare
 from stages.lib.training import Finetuner, Work, arguments, save

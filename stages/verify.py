@@ -20,12 +20,13 @@ from tqdm import tqdm
 
 from stages.lib import answers
 from stages.lib.cli import run
+from stages.lib.files import replacing
 from stages.lib.guides import GUIDES
 from stages.lib.journal import Journal, identity, unchanged
 from stages.lib.judging import judge
 from stages.lib.judging_resolved import judge_resolved
 from stages.lib.params import Params, ParamsError, load, root
-from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems, replacing
+from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems
 
 BATCH = 512  # verdicts per append to the journal
 

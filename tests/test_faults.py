@@ -18,10 +18,10 @@ from torch import multiprocessing
 from stages.lib import cli, scratch
 from stages.lib.checkpoints import START, last_checkpoint
 from stages.lib.errors import StageError
+from stages.lib.files import replacing, replacing_folder
 from stages.lib.journal import Journal
 from stages.lib.params import Policy
 from stages.lib.policy import PolicyError, load_model, memory
-from stages.lib.records import replacing, replacing_folder
 from stages.lib.scratch import COMPLETE, checksum, intact, seal
 from tests.damage import cut, flip, garble
 
@@ -71,7 +71,7 @@ def test_a_file_that_outgrows_its_limit_leaves_the_old_one(checkout: Path) -> No
     (checkout / "out.jsonl").write_text("earlier\n")
     script = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from stages.lib.cli import run\nfrom stages.lib.records import replacing\n"
+        "from stages.lib.cli import run\nfrom stages.lib.files import replacing\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "def main():\n    with replacing('out.jsonl') as file: file.write('x' * 100_000)\n"
         "run(main)"

@@ -17,7 +17,8 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from stages.lib.losses import named
-from stages.lib.params import Params, ParamsError, from_dict
+from stages.lib.params import Params, ParamsError
+from stages.lib.strict import from_dict
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "params.yaml").read_text()

@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from models.micro.corpus import Chat
 from models.micro.pretrain import FOLDER, IGNORED, POLICY, Recipe, collate, encode, load
 from stages.lib import prompts, testbed
+from stages.lib.files import replacing
 from stages.lib.params import Prompt
-from stages.lib.records import Problem, replacing
+from stages.lib.records import Problem
 
 TRAINING_PROBLEMS, BENCHMARK_PROBLEMS = 768, 100
 SAMPLES, RETELLINGS, MAX_NEW_TOKENS, BATCH = 4, 4, 80, 256

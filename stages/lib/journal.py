@@ -28,8 +28,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from stages.lib.files import replacing
 from stages.lib.params import root
-from stages.lib.records import RecordError, replacing
+from stages.lib.records import RecordError
 
 
 def identity(stage: str, **names: Any) -> str:

@@ -18,7 +18,8 @@ from math import inf
 import torch
 from torch import Tensor
 
-from stages.lib.params import Clip, Loss, ParamsError, from_dict
+from stages.lib.params import Clip, Loss, ParamsError
+from stages.lib.strict import from_dict
 
 TOP = 20  # how many of the most probable tokens EAFT's entropy looks at
 NEEDS_START = ("iw-sft",)  # these weights look at the initial policy,

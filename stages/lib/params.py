@@ -7,33 +7,16 @@ What each key means is said once, in params.yaml. A key that no dataclass has, a
 and a value out of range are all `ParamsError`s that name the key and, for an unknown one, the nearest valid one.
 """
 
-import difflib
-import math
 import os
 import re
-import types
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Literal
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib.errors import StageError
-
-
-class ParamsError(StageError):
-    """params.yaml cannot be used as it is; the message names the key and the remedy."""
-
-
-def at_least(low: float, default: Any = MISSING) -> Any:
-    """A dataclass field whose value must be >= low."""
-    return field(default=default, metadata={"low": low})
-
-
-def within(low: float, high: float) -> Any:
-    """A dataclass field whose value must lie in [low, high]."""
-    return field(metadata={"low": low, "high": high})
+from stages.lib.strict import ParamsError, at_least, from_dict, short, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,13 +269,13 @@ def load(path: str | Path | None = None) -> Params:
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the repository's root") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        raise ParamsError(f"{path}: not readable as YAML: {_short(error)}") from None
+        raise ParamsError(f"{path}: not readable as YAML: {short(error)}") from None
     try:
         found = from_dict(Params, raw)
         _check_watched(found)
         return found
     except ParamsError as error:
-        raise ParamsError(f"{path}: {_short(error)}") from None
+        raise ParamsError(f"{path}: {short(error)}") from None
 
 
 def _check_watched(found: Params) -> None:
@@ -309,80 +292,3 @@ def _check_watched(found: Params) -> None:
                 f"{key} is {path}, which {watching} ({watched}) does not hold, so DVC would not see it change: set "
                 f"{watching} to {local.rstrip('/')}, or to a folder with all of them"
             )
-
-
-def from_dict(cls: type, raw: Any, where: str = "") -> Any:
-    """Build the dataclass `cls` from a plain mapping, strictly; `where` is the dotted path so far."""
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{where or 'the file'} must be a mapping, not {_name(raw)}")
-    hints = get_type_hints(cls)
-    for key in raw:
-        if key not in hints:
-            raise ParamsError(f"unknown key {_join(where, key)}{_nearest(str(key), hints)}")
-    values = {}
-    for item in fields(cls):
-        name = _join(where, item.name)
-        if item.name in raw:
-            values[item.name] = _check(_convert(hints[item.name], raw[item.name], name), item.metadata, name)
-        elif item.default is MISSING and item.default_factory is MISSING:
-            raise ParamsError(f"missing key {name}")
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """`value` as `hint` says, or a ParamsError. Ints pass for floats; nothing else is coerced."""
-    origin = get_origin(hint)
-    if is_dataclass(hint):
-        return from_dict(hint, value, name)
-    if origin is Literal:
-        if value not in get_args(hint):
-            raise ParamsError(f"{name} must be {_choice(get_args(hint))}, not {value!r}")
-        return value
-    if origin in (Union, types.UnionType):
-        options = [option for option in get_args(hint) if option is not type(None)]
-        fitting = [option for option in options if is_dataclass(option) == isinstance(value, dict)]
-        return None if value is None else _convert((fitting or options)[0], value, name)
-    if origin is list:
-        if not isinstance(value, list) or not value:
-            raise ParamsError(f"{name} must be a list of at least one value, not {value!r}")
-        if len(set(map(repr, value))) != len(value):
-            raise ParamsError(f"{name} names a value twice: {value!r}")
-        return [_convert(get_args(hint)[0], item, name) for item in value]
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise ParamsError(f"{name} must be {hint.__name__}, not {_name(value)} {value!r}")
-    if hint is float and not math.isfinite(value):
-        raise ParamsError(f"{name} must be finite, not {value!r}")
-    return value
-
-
-def _check(value: Any, metadata: Any, name: str) -> Any:
-    low, high = metadata.get("low", -math.inf), metadata.get("high", math.inf)
-    if isinstance(value, int | float) and not low <= value <= high:
-        bound = f"at least {low}" if high == math.inf else f"between {low} and {high}"
-        raise ParamsError(f"{name} must be {bound}, not {value}")
-    return value
-
-
-def _nearest(key: str, valid: Any) -> str:
-    near = difflib.get_close_matches(key, list(valid), n=1, cutoff=0.0)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _choice(values: Any) -> str:
-    return "one of " + ", ".join(map(str, values))
-
-
-def _join(where: str, key: Any) -> str:
-    return f"{where}.{key}" if where else str(key)
-
-
-def _short(error: Exception) -> str:
-    """A message as one line, which a value of any length does not fill a screen with."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 600 else f"{text[:300]} ... {text[-300:]}"
-
-
-def _name(value: Any) -> str:
-    return "nothing" if value is None else type(value).__name__

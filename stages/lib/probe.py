@@ -23,9 +23,9 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 from stages.lib import batches, weights
 from stages.lib.batches import Example
 from stages.lib.checkpoints import START
+from stages.lib.files import replacing
 from stages.lib.head import Head, Start
 from stages.lib.losses import Objective
-from stages.lib.records import replacing
 from stages.lib.scratch import seal
 from stages.lib.training import Work
 

@@ -21,17 +21,15 @@ when complete (`write`), never half-written.
 
 import json
 import math
-import os
-import shutil
 import types
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from stages.lib.errors import StageError
+from stages.lib.files import replacing
 
 
 class RecordError(StageError):
@@ -205,50 +203,6 @@ def dumps(row: Any) -> str:
         raise RecordError(
             f"{where}: holds NaN or infinity; a model that gives such log-probabilities is broken"
         ) from None
-
-
-class replacing:
-    """`with replacing(path) as file`: text that appears under `path` only when all of it was written."""
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.partial = self.path.with_name(self.path.name + ".tmp")  # one name: a restart replaces what a kill left
-
-    def __enter__(self) -> Any:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.partial.open("w", encoding="utf-8", newline="\n")
-        return self.file
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        try:
-            with self.file:  # a full disk may show only now
-                if kind is None:
-                    self.file.flush()
-                    os.fsync(self.file.fileno())
-            if kind is None:
-                os.replace(self.partial, self.path)
-        finally:
-            self.partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """`with replacing_folder(path) as partial`: a folder that takes the place of `path` only when all is in it."""
-    path = Path(path)
-    partial, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old.tmp")
-    shutil.rmtree(partial, ignore_errors=True)  # one name: a restart replaces what a kill left
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            os.replace(path, old)  # aside, not away, until the new one is there
-        os.replace(partial, path)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def parse(cls: type[Row], line: str, where: str) -> Row:

@@ -27,8 +27,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages.lib.files import replacing, replacing_folder
 from stages.lib.params import root
-from stages.lib.records import replacing, replacing_folder
 
 COMPLETE = "complete"  # the seal: {"files": {name: [bytes, CRC-32]}, and what the caller notes}
 FINISHED = "finished"  # a folder's work has reached its outs: {"stage": ..., "record": dvc.lock's at that time}

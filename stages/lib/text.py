@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from stages.lib.records import RecordError, replacing
+from stages.lib.files import replacing
+from stages.lib.records import RecordError
 
 NAN = math.nan
 

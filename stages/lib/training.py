@@ -28,10 +28,10 @@ from stages.lib import batches
 from stages.lib.batches import Example
 from stages.lib.checkpoints import readable
 from stages.lib.errors import StageError
+from stages.lib.files import replacing_folder
 from stages.lib.losses import NEEDS_START, Objective
 from stages.lib.params import Hardware, Loss, Params, Train
 from stages.lib.policy import load_model, load_tokenizer
-from stages.lib.records import replacing_folder
 from stages.lib.scratch import seal
 from stages.lib.trainee import Reference, prepare
 

@@ -21,10 +21,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from stages.lib.files import replacing
 from stages.lib.generation import Engine, Request, rollouts
 from stages.lib.journal import Journal
 from stages.lib.params import Waves
-from stages.lib.records import Judgement, Rollout, parse, replacing
+from stages.lib.records import Judgement, Rollout, parse
 
 Judge = Callable[[Iterable[Rollout]], Iterator[Judgement]]
 
