@@ -2,6 +2,7 @@
 
     python tests/kills.py --kills 1 --stages sample,train --repro 1           # the short version, of .ci/run
     python tests/kills.py --kills 20 --json kills.json                        # the long one, every stage and dvc repro
+    python tests/kills.py --kills 0 --repro 20                                # dvc repro alone
     python tests/kills.py --from kills.json --report reports/reliability.md   # the report alone
 
 The short version takes two minutes of processor time: five by the clock on two busy cores (load 5 to 7), a third of
@@ -63,7 +64,7 @@ def trials(options: argparse.Namespace, root: Path) -> list[Tally]:
     whole, lock = tree(root), recorded(root, [task.name for task in (picked if options.stages else tasks(root))])
     print(f"undisturbed: {ended.seconds:.0f} s, {len(whole)} files", flush=True)
     found = []
-    for task in picked:
+    for task in picked if options.kills else []:
         rng = random.Random(f"{options.seed}:{task.name}")
         stops = [KILL] * options.kills + [TERM, INT] * math.ceil(options.kills / 5)
         found.append(stage_trial(task, root, rng.sample(stops, len(stops)), rng))
@@ -88,7 +89,9 @@ def measured(options: argparse.Namespace) -> dict:
         for process in left(Path(folder).resolve()):
             process.kill()
     words = "python tests/kills.py " + " ".join(
-        f"--{key} {value}" for key in ("kills", "stages", "repro", "seed") if (value := getattr(options, key))
+        f"--{key} {value}"
+        for key in ("kills", "stages", "repro", "seed")
+        if (value := getattr(options, key)) or key == "kills"
     )
     minutes = round((time.monotonic() - began) / 60, 1)
     return {"commit": commit.stdout.strip(), "command": words, "minutes": minutes, "rows": list(map(asdict, found))}

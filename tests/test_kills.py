@@ -56,4 +56,7 @@ def test_a_differing_record_is_named_down_to_the_value() -> None:
         "deps b md5: '3' for '2'",
         "params p.yaml m: 2 for None",
     ]
+    seeds = [{"params": {"p.yaml": {"grid.seed": seed, "grid.data": ["expert"]}}} for seed in ([0, 1], [0])]
+    assert list(other(seeds[0], seeds[0])) == []
+    assert list(other(*seeds)) == ["params p.yaml grid.seed: [0] for [0, 1]"]
     assert list(other(was, None)) == [f"record: None for {was!r}"]

@@ -81,7 +81,7 @@ def other(was: Any, now: Any, where: str = "") -> Iterator[str]:
     if isinstance(was, dict) and isinstance(now, dict):
         for key in [*was, *(now.keys() - was.keys())]:
             yield from other(was.get(key), now.get(key), f"{where} {key}")
-    elif isinstance(was, list) and isinstance(now, list) and all("path" in item for item in was + now):
+    elif isinstance(was, list) and isinstance(now, list) and all(isinstance(item, dict) for item in was + now):
         yield from other(*({item["path"]: item for item in part} for part in (was, now)), where)
     elif was != now:
         yield f"{where.strip() or 'record'}: {now!r} for {was!r}"
