@@ -97,6 +97,19 @@ def test_constant_tables_have_no_width_and_bounds_hold() -> None:
     assert edge.low >= 0.0
 
 
+@pytest.mark.parametrize(("value", "bounds", "low", "high"), [(0, (0, 100), 0, 11.57), (0, (-100, 100), -11.57, 11.57),
+    (100, (0, 100), 88.43, 100), (50, (0, np.inf), 50, 50)])  # fmt: skip
+def test_what_no_problem_varies_has_the_exact_interval(
+    value: float, bounds: tuple[float, float], low: float, high: float
+) -> None:
+    """Clopper and Pearson's limits of 0 and 30 of 30, as scipy has them; on the average of two benchmarks too."""
+    theirs = stats.binomtest(0, 30).proportion_ci(method="exact").high
+    assert round(100 * theirs, 2) == 11.57
+    for tables in (1, 2):
+        [found] = crossed([np.full((1, 3, 30), float(value))] * tables, DRAWS, bounds)
+        assert (round(found.low, 2), round(found.high, 2)) == (low, high)
+
+
 def ratio(totals: np.ndarray) -> np.ndarray:
     return totals[..., 1:] / totals[..., :1]
 

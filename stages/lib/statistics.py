@@ -97,22 +97,28 @@ def crossed(tables: Sequence[Array], draws: Draws, bounds: Bounds = (-np.inf, np
     deviations = _resampled(tables, draws) + draws.normal() * np.sqrt(seed)
     widen = stats.t.ppf(draws.tails[1], freedom) / stats.norm.ppf(draws.tails[1])
     low, high = np.clip(values + widen * np.quantile(deviations, draws.tails, axis=0), *bounds)
-    if len(tables) == 1:
-        low, high = _unvaried(tables[0], draws, bounds, low, high)
+    low, high = _unvaried(tables, draws, bounds, low, high)
     errors = np.sqrt(problem + seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(errors > 1e-12, 2 * stats.t.sf(np.abs(values) / errors, freedom), values == 0)
     return [Estimate(*map(float, row)) for row in zip(values, low, high, errors, p, strict=True)]
 
 
-def _unvaried(table: Array, draws: Draws, bounds: Bounds, low: Array, high: Array) -> tuple[Array, Array]:
-    """The interval where all of P problems lie at the same bound, and resampling has nothing to vary: the exact one of
-    0 (or P) successes in P trials (Clopper and Pearson 1934), so that 0 of 30 solved reads [0, 11.6] %."""
-    least, most = (np.broadcast_to(bound, len(table)) for bound in bounds)
-    reach = (most - least) * (1 - draws.tails[0] ** (1 / table.shape[2]))
-    none, full = ((table == bound[:, None, None]).all((1, 2)) for bound in (least, most))
-    with np.errstate(invalid="ignore"):  # without bounds, where neither is
-        return np.where(full, most - reach, low), np.where(none, least + reach, high)
+def _unvaried(tables: Sequence[Array], draws: Draws, bounds: Bounds, low: Array, high: Array) -> tuple[Array, Array]:
+    """The interval where all P problems of a benchmark have one value, and resampling has nothing to vary.
+
+    Of none among P the exact upper limit is a share 1 - tail^(1/P) (Clopper and Pearson 1934): so many problems may
+    have another value, each as far away as the bounds allow. 0 of 30 solved reads [0, 11.6] %; two policies that differ
+    on none of 30 problems, 0 [-11.6, 11.6] points. Unchanged where some table varies, or a bound is infinite.
+    """
+    same, floor, ceiling = np.bool_(True), 0.0, 0.0
+    for table in tables:
+        value, share = table[:, 0, 0], 1 - draws.tails[0] ** (1 / table.shape[2])
+        same = same & (table == value[:, None, None]).all((1, 2))
+        floor = floor + (value - share * (value - bounds[0])) / len(tables)
+        ceiling = ceiling + (value + share * (bounds[1] - value)) / len(tables)
+    known = same & np.isfinite(floor) & np.isfinite(ceiling)
+    return np.where(known, floor, low), np.where(known, ceiling, high)
 
 
 def _resampled(tables: Sequence[Array], draws: Draws) -> Array:

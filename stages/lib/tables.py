@@ -97,10 +97,11 @@ def effects(answers: AllAnswers, params: Params, draws: Draws) -> pd.DataFrame:
     """
     named, order = contrasts(params), list(answers)
     weights = np.array([[weights.get(arm, 0.0) for arm in order] for weights in named.values()])
+    most = PERCENT[1] * weights.clip(0).sum(1)  # the weights of a contrast add up to 0
     frames = []
     for scope, names in scopes(answers).items():
         tables = [np.einsum("ma,asp->msp", weights, table) for table in accuracy(answers, names)]
-        estimates = crossed(tables, draws)
+        estimates = crossed(tables, draws, (-most, most))
         frame = pd.DataFrame([vars(item) for item in estimates])
         kinds = pd.Series([kind(name) for name in named])
         frame["p_holm"] = frame["p"].groupby(kinds).transform(lambda p: holm(p.tolist()))
