@@ -1,4 +1,4 @@
-"""`make repro` takes a dvc.lock that a kill cut short back from git, and leaves every other one alone."""
+"""`make repro` mends the files of DVC's that a kill cut short, and leaves whole ones alone."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ TEXT = (ROOT / "dvc.lock").read_text()
 
 def mended(folder: Path, text: str) -> tuple[str, str]:
     """dvc.lock after the script, and what the script said."""
-    (folder / ".dvc").mkdir()
+    (folder / ".dvc").mkdir(exist_ok=True)
     shutil.copy(ROOT / ".dvc" / "mend_lock.py", folder / ".dvc")
     lock = folder / "dvc.lock"
     lock.write_text(TEXT)
@@ -35,3 +35,20 @@ def test_a_lock_that_was_cut_short_is_taken_back(tmp_path: Path, length: int) ->
 @pytest.mark.parametrize("text", [TEXT, "schema: '2.0'\nstages: {}\n", f"<<<<<<< HEAD\n{TEXT}=======\n>>>>>>> other\n"])
 def test_others_are_left_alone(tmp_path: Path, text: str) -> None:
     assert mended(tmp_path, text) == (text, "")
+
+
+def test_so_does_dvcs_record_of_who_works_on_what(tmp_path: Path) -> None:
+    """DVC refuses to do anything beside an empty one, which is how a kill leaves it."""
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    rwlock = tmp_path / ".dvc" / "tmp" / "rwlock"
+    rwlock.write_text("")
+    assert mended(tmp_path, TEXT) == (TEXT, ".dvc/tmp/rwlock was cut short; removed, DVC writes a new one\n")
+    assert not rwlock.exists()
+
+
+def test_a_whole_one_stays(tmp_path: Path) -> None:
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    rwlock = tmp_path / ".dvc" / "tmp" / "rwlock"
+    rwlock.write_text('{"write": {}, "read": {}}')
+    assert mended(tmp_path, TEXT) == (TEXT, "")
+    assert rwlock.read_text() == '{"write": {}, "read": {}}'

@@ -55,10 +55,14 @@ def repro_trial(
 
 
 def mend(tally: Tally, ended: Ended, root: Path) -> None:
-    """Do what the README says where a stop cut dvc.lock short: DVC does not write it at once. All else is a fault."""
-    if not re.search(r"dvc\.lock.*(validation failed|corrupted|invalid)", ended.errors):
+    """Do what the README says where a stop cut a file of DVC's short, which it does not write at once. All else is a
+    fault."""
+    if re.search(r"dvc\.lock.*(validation failed|corrupted|invalid)", ended.errors):
+        subprocess.run(["git", "checkout", "--quiet", "dvc.lock"], cwd=root, check=True)
+    elif "Unable to read RWLock-file" in ended.errors:
+        (root / ".dvc" / "tmp" / "rwlock").unlink()
+    else:
         raise SystemExit(f"dvc repro failed: {ended.errors[-1000:]}")
-    subprocess.run(["git", "checkout", "--quiet", "dvc.lock"], cwd=root, check=True)
     tally.mended += 1
 
 

@@ -24,7 +24,7 @@ class Tally:
     redone: int | None = (
         0  # lines, parts, restart points finished before a stop, and lost or made again; None: not measured
     )
-    mended: int = 0  # times that dvc.lock, cut short by a stop, had to be taken back from git
+    mended: int = 0  # times that a file of DVC's, cut short by a stop, had to be mended as the README says
     faults: list[str] = field(default_factory=list)
 
 
