@@ -21,8 +21,9 @@ before it starts again, as DVC does. When it gets to its end, these must hold, o
 - after SIGTERM or Ctrl-C: one line, no traceback, status 143 or 130, no process left.
 
 `dvc repro` is stopped likewise, also alone, so that the stage it had started lives on; it must end in the same files
-and the same records in dvc.lock with nothing cleaned up by hand. DVC does not write dvc.lock and .dvc/tmp/rwlock
-at once: a stop that cuts one short is counted, and mended as the README says. A stage of a matrix is represented by one of its cells.
+and the same records in dvc.lock with nothing cleaned up by hand. DVC does not write dvc.lock and .dvc/tmp/rwlock at
+once: a stop that cuts one short is counted, and mended as the README says. A stage of a matrix is represented by one of
+its cells.
 """
 
 import argparse
