@@ -13,8 +13,8 @@ than one line after SIGTERM or Ctrl-C. "Work redone": journal lines, parts and r
 stop and were lost or made again; not measured for `dvc repro`. A stage of a matrix is represented by one of its cells.
 """
 MENDED = """\
-{} stops of `dvc repro` fell into the writing of dvc.lock or .dvc/tmp/rwlock, which is not atomic: `git checkout
-dvc.lock` or `rm .dvc/tmp/rwlock` was needed before the next start (`make repro` does it by itself).
+Stops of `dvc repro` that fell into the writing of dvc.lock or .dvc/tmp/rwlock, which is not atomic:
+{}. `git checkout dvc.lock` or `rm .dvc/tmp/rwlock` was needed before the next start (`make repro` does it by itself).
 """
 
 
