@@ -7,10 +7,11 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GraniteConfig, GraniteForCausalLM
 
 from stages.lib import losses, trainee, training
 from stages.lib.batches import Example, collate, encode
+from stages.lib.errors import StageError
 from stages.lib.params import Clip, Params
 from tests.training_rows import ROWS, rows
 
@@ -129,3 +130,12 @@ def test_equal_to_trl(tune, tmp_path: Path, loss: str, theirs: str) -> None:
     assert ours[0] == pytest.approx(value.item(), rel=1e-5)
     for name, weight in model.named_parameters():
         assert (ours[1][name] - weight.grad).abs().max() < 1e-5 * weight.grad.abs().max(), name
+
+
+def test_a_model_that_changes_its_logits_after_the_head_is_refused() -> None:
+    config = GraniteConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, logits_scaling=4.0,
+    )  # fmt: skip
+    with pytest.raises(StageError, match="GraniteForCausalLM changes its logits"):
+        trainee.check_head(GraniteForCausalLM(config))

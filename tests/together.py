@@ -148,7 +148,7 @@ def queue(root: Path, expected: Expected) -> None:
             at_once = max(at_once, sum("stages.sample" in process.cmdline() for process in left(root)))
             time.sleep(0.3)
     check(done == expected, f"queue: recorded {done}, expected {expected}")
-    print(f"queue: started {starts} times, {at_once} samplings at once", flush=True)
+    print(f"queue: starts {starts}, samplings at once {at_once}", flush=True)
 
 
 def experiments(root: Path) -> Expected:
