@@ -5,7 +5,7 @@ export PATH := $(VENV)/bin:$(PATH)
 
 .PHONY: repro test lint
 repro: $(VENV)/ready
-	@python .dvc/mend_lock.py
+	@python -m tools.mend_lock
 	dvc repro
 
 test: $(VENV)/ready

@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from stages.lib.params import Params, ParamsError
-from stages.lib.strict import from_dict
+from stages.lib.run.config import from_dict
+from stages.lib.run.params import Params, ParamsError
 
 yaml = YAML()
 yaml.width = 10_000

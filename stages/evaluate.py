@@ -16,14 +16,14 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from stages.lib.cli import run
-from stages.lib.generation import fitting, open_engine, requests_for, rollouts
-from stages.lib.journal import Journal, identity, unchanged
-from stages.lib.judging import judge
-from stages.lib.params import Params, ParamsError, Policy, load, root
+from stages.lib.generation.rollouts import fitting, open_engine, requests_for, rollouts
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
 from stages.lib.records import Evaluation, Judgement, Problem, RecordError, Rollout, read, read_problems, write
+from stages.lib.run.journal import Journal, identity, unchanged
+from stages.lib.run.params import Params, ParamsError, Policy, load, root
+from stages.lib.run.stage import run
+from stages.lib.verifier.verdicts import judge
 
 TOO_LONG = "too_long"
 Problems = dict[str, tuple[str, Problem]]  # benchmark/id -> the benchmark's name, the problem

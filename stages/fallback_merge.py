@@ -19,9 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stages.lib.cli import run
-from stages.lib.files import replacing, replacing_folder
-from stages.lib.params import Policy, load, root
 from stages.lib.policy import load_tokenizer, response_ids
 from stages.lib.records import (
     FailedDemonstration,
@@ -34,7 +31,10 @@ from stages.lib.records import (
     read_problems,
     write,
 )
-from stages.lib.training_sets import Rows, expert_row, own_row, training_sets
+from stages.lib.rewriting.training_sets import Rows, expert_row, own_row, training_sets
+from stages.lib.run.files import replacing, replacing_folder
+from stages.lib.run.params import Policy, load, root
+from stages.lib.run.stage import run
 
 
 def main() -> None:

@@ -18,13 +18,13 @@ import re
 from dataclasses import asdict
 from itertools import chain
 
-from stages.lib import sources, testbed
-from stages.lib.cli import run
-from stages.lib.files import replacing, replacing_folder
-from stages.lib.overlap import near_duplicates, repeated
-from stages.lib.params import Benchmarks, Overlap, Problems, Source, load, root
+from stages.lib.data import sources, testbed
+from stages.lib.data.near_duplicates import near_duplicates, repeated
+from stages.lib.data.readers import sliced, stem
 from stages.lib.records import Problem, RecordError, read_problems, write
-from stages.lib.source_rows import sliced, stem
+from stages.lib.run.files import replacing, replacing_folder
+from stages.lib.run.params import Benchmarks, Overlap, Problems, Source, load, root
+from stages.lib.run.stage import run
 
 
 def main() -> None:

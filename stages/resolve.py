@@ -9,15 +9,15 @@ and let it solve the problem again in its own way.
 import sys
 from functools import partial
 
-from stages.lib.cli import run
-from stages.lib.generation import open_engine
-from stages.lib.guides import GUIDES, Guided, GuideError
-from stages.lib.journal import Journal, identity, unchanged
-from stages.lib.judging_resolved import judge_resolved
-from stages.lib.params import Params, ParamsError, load, root
+from stages.lib.generation.adaptive import draw, write_counts
+from stages.lib.generation.rollouts import open_engine
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.records import Judgement, Problem, Rollout, read, read_problems
-from stages.lib.waves import draw, write_counts
+from stages.lib.rewriting.guides import GUIDES, Guided, GuideError
+from stages.lib.rewriting.verdicts import judge_resolved
+from stages.lib.run.journal import Journal, identity, unchanged
+from stages.lib.run.params import Params, ParamsError, load, root
+from stages.lib.run.stage import run
 
 
 def main() -> None:

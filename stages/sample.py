@@ -4,21 +4,21 @@
     data/samples.jsonl       {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", ...}
     data/counts/sample.json  responses and tokens drawn, against k for every problem
 
-A problem with a correct response gets no more (`sample.adaptive`; stages/lib/waves.py says what that changes and what
-not). The verdicts that decide it are the verifier's; the verify stage then writes those that count.
+A problem with a correct response gets no more (`sample.adaptive`; stages/lib/generation/adaptive.py says what that
+changes and what not). The verdicts that decide it are the verifier's; the verify stage then writes those that count.
 """
 
 from functools import partial
 
-from stages.lib.cli import run
-from stages.lib.generation import fitting, open_engine
-from stages.lib.journal import Journal, identity, unchanged
-from stages.lib.judging import judge
-from stages.lib.params import load, root
+from stages.lib.generation.adaptive import draw, write_counts
+from stages.lib.generation.rollouts import fitting, open_engine
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
 from stages.lib.records import Rollout, read, read_problems
-from stages.lib.waves import draw, write_counts
+from stages.lib.run.journal import Journal, identity, unchanged
+from stages.lib.run.params import load, root
+from stages.lib.run.stage import run
+from stages.lib.verifier.verdicts import judge
 
 
 def main() -> None:

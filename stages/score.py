@@ -20,15 +20,15 @@ import numpy as np
 from tqdm import tqdm
 
 from stages.lib import prompts
-from stages.lib.cli import run
-from stages.lib.guides import Guided
-from stages.lib.journal import identity, unchanged
-from stages.lib.likelihood import Scorer
-from stages.lib.params import Params, load, root
 from stages.lib.policy import load_model, load_tokenizer, memory, response_ids, set_threads
 from stages.lib.records import Problem, RecordError, TrainingRow, read, read_problems
-from stages.lib.scores import BENCHMARK, ResponseScores, find_part, join, write_part
-from stages.lib.scratch import drop_finished, finish
+from stages.lib.rewriting.guides import Guided
+from stages.lib.run.journal import identity, unchanged
+from stages.lib.run.params import Params, load, root
+from stages.lib.run.restart import drop_finished, finish
+from stages.lib.run.stage import run
+from stages.lib.scoring.likelihood import Scorer
+from stages.lib.scoring.token_scores import BENCHMARK, ResponseScores, find_part, join, write_part
 
 INPUTS = ("data/train/expert.jsonl", "data/train/rewritten.jsonl")  # the other training sets are parts of these
 WINDOW = 1024  # responses: what is sorted by length together, what is held in memory, what a kill loses at most

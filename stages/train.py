@@ -13,20 +13,20 @@ import sys
 import time
 from pathlib import Path
 
-from stages.lib.batches import Example, encode, steps
-from stages.lib.checkpoints import drop_checkpoints, last_checkpoint
-from stages.lib.cli import run
-from stages.lib.errors import StageError
-from stages.lib.files import replacing
-from stages.lib.journal import identity, unchanged
-from stages.lib.losses import NEEDS_BEHAVIOUR, named
-from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.policy import load_model, load_tokenizer, memory, set_threads
-from stages.lib.probe import Probe, Watch, choose, write
 from stages.lib.records import TrainingRow, read
-from stages.lib.scratch import drop_finished, finish, intact, link, seal
-from stages.lib.trainee import prepare
-from stages.lib.training import Finetuner, Work, arguments, save
+from stages.lib.run.errors import StageError
+from stages.lib.run.files import replacing
+from stages.lib.run.journal import identity, unchanged
+from stages.lib.run.params import Params, ParamsError, load, root
+from stages.lib.run.restart import drop_finished, finish, intact, link, seal
+from stages.lib.run.stage import run
+from stages.lib.training.batches import Example, encode, steps
+from stages.lib.training.checkpoints import drop_checkpoints, last_checkpoint
+from stages.lib.training.losses import NEEDS_BEHAVIOUR, named
+from stages.lib.training.model import prepare
+from stages.lib.training.probe import Probe, Watch, choose, write
+from stages.lib.training.trainer import Finetuner, Work, arguments, save
 
 TRAINED = "trained"  # what a finished training leaves in its folder of .scratch/, sealed
 POLICY, CURVE = "policy", "curve.csv"  # and what is in it

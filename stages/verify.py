@@ -18,15 +18,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stages.lib import answers
-from stages.lib.cli import run
-from stages.lib.files import replacing
-from stages.lib.guides import GUIDES
-from stages.lib.journal import Journal, identity, unchanged
-from stages.lib.judging import judge
-from stages.lib.judging_resolved import judge_resolved
-from stages.lib.params import Params, ParamsError, load, root
 from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems
+from stages.lib.rewriting.guides import GUIDES
+from stages.lib.rewriting.verdicts import judge_resolved
+from stages.lib.run.files import replacing
+from stages.lib.run.journal import Journal, identity, unchanged
+from stages.lib.run.params import Params, ParamsError, load, root
+from stages.lib.run.stage import run
+from stages.lib.verifier import verify
+from stages.lib.verifier.verdicts import judge
 
 BATCH = 512  # verdicts per append to the journal
 
@@ -82,7 +82,7 @@ def write_counts(name: str, data: Path) -> None:
         reasons[row.reason] += 1
         solved |= {row.id} if row.correct else set()
     counts = {"responses": reasons.total(), "problems_solved": len(solved), "reasons": dict(sorted(reasons.items()))}
-    counts["versions"] = answers.versions()  # a verdict depends on them
+    counts["versions"] = verify.versions()  # a verdict depends on them
     with replacing(data / "counts" / f"verify-{name}.json") as file:
         json.dump(counts, file, indent=2)
     words = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())

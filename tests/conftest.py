@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from stages.lib.params import Params, Policy, load
+from stages.lib.run.params import Params, Policy, load
 
 ROOT = Path(__file__).parent.parent
 CHAT = (

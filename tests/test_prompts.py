@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from stages.lib.params import Params, Policy
 from stages.lib.policy import end_id, load_tokenizer, response_ids, stop_ids
 from stages.lib.prompts import encode, guided, plain
+from stages.lib.run.params import Params, Policy
 
 
 def test_plain_prompt_holds_the_problem_and_nothing_of_the_solution(params: Params) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.files import replacing
 from stages.lib.records import Problem, RecordError, Rollout, dumps, parse, read, read_problems, write
+from stages.lib.run.files import replacing
 
 GOOD = {"id": "a", "problem": "1 + 1 =", "answer": "2", "solution": "\\boxed{2}"}
 

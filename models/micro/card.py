@@ -1,6 +1,6 @@
 """Measures the embedded policy and writes its model card: `python -m models.micro.card`, about a minute.
 
-    models/micro/*, stages/lib/testbed.py -> models/micro/README.md
+    models/micro/*, stages/lib/data/testbed.py -> models/micro/README.md
 
 The pipeline measures all of this again and with care (confidence intervals, its own verifier); the card is for whoever
 changes the mix and wants to see at once what came of it. A response is right where it ends and holds the right box.
@@ -15,10 +15,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from models.micro.corpus import Chat
 from models.micro.pretrain import FOLDER, IGNORED, POLICY, Recipe, collate, encode, load
-from stages.lib import prompts, testbed
-from stages.lib.files import replacing
-from stages.lib.params import Prompt
+from stages.lib import prompts
+from stages.lib.data import testbed
 from stages.lib.records import Problem
+from stages.lib.run.files import replacing
+from stages.lib.run.params import Prompt
 
 TRAINING_PROBLEMS, BENCHMARK_PROBLEMS = 768, 100
 SAMPLES, RETELLINGS, MAX_NEW_TOKENS, BATCH = 4, 4, 80, 256

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stages.lib import prompts
-from stages.lib.params import Prompt
-from stages.lib.testbed import Kind, Slips, chains, expert_solution, own_solution, question
+from stages.lib.data.testbed import Kind, Slips, chains, expert_solution, own_solution, question
+from stages.lib.run.params import Prompt
 
 NARROW, WIDE = Kind(terms=(2, 8)), Kind(terms=(2, 3), digits=2)
 

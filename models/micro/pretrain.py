@@ -1,6 +1,6 @@
 """Makes the embedded policy from nothing: `python -m models.micro.pretrain tokenizer`, then `... weights`.
 
-    models/micro/params.yaml, stages/lib/testbed.py
+    models/micro/params.yaml, stages/lib/data/testbed.py
                              -> policy/{tokenizer.json, tokenizer_config.json, chat_template.jinja}
                              -> policy/{model.safetensors (bfloat16), config.json, generation_config.json}
 
@@ -23,7 +23,8 @@ from tqdm import tqdm
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.micro.corpus import Chat, Mix, chats
-from stages.lib import params, prompts
+from stages.lib import prompts
+from stages.lib.run import params
 
 FOLDER = Path("models/micro")
 POLICY = FOLDER / "policy"  # what loads, and nothing else: the folder is the policy's identity for DVC

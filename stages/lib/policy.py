@@ -19,9 +19,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from stages.lib.errors import StageError
-from stages.lib.params import Policy
 from stages.lib.prompts import plain_ids
+from stages.lib.run.errors import StageError
+from stages.lib.run.params import Policy
 
 disable_progress_bar()  # one bar a stage: its own
 

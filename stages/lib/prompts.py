@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from stages.lib.params import Prompt
+    from stages.lib.run.params import Prompt
 
 Message = dict[str, str]
 

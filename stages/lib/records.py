@@ -28,8 +28,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from stages.lib.errors import StageError
-from stages.lib.files import replacing
+from stages.lib.run.errors import StageError
+from stages.lib.run.files import replacing
 
 
 class RecordError(StageError):

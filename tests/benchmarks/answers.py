@@ -5,7 +5,7 @@ r"""How fast the verifier is: `verify_all` on two workers against plain math-ver
 
 Responses of some 200-800 tokens of worked mathematics that end in a box, a third of them wrong, 2 % nasty (runaways
 that math-verify's own timeouts are meant for). Answers are those of the real benchmark files where they are (see
-tests/test_sources.py), else of a list below. Prints seconds, the ratio, and every pair on which the verdicts differ.
+tests/data/test_sources.py), else of a list below. Prints seconds, the ratio, and every pair with differing verdicts.
 math-verify works in a child that is killed where it hangs: signals do not interrupt a power tower.
 """
 
@@ -16,10 +16,10 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
-from stages.lib.answers import Verdict, verify_all, versions
-from stages.lib.sources import Source, load
-from tests.test_answers_limits import RUNAWAYS
-from tests.test_sources import HERE
+from stages.lib.data.sources import Source, load
+from stages.lib.verifier.verify import Verdict, verify_all, versions
+from tests.data.test_sources import HERE
+from tests.verifier.test_limits import RUNAWAYS
 
 OWN = (
     r"\frac{3}{4}", "12", "x^2+2x+1", "(1,2)", "[0,1)", r"\sqrt{2}+1", r"3\sqrt{5}", r"90^\circ", "2n+1", "12,345",

@@ -24,17 +24,17 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from stages.lib.engine.interface import Engine, chunks, deal, stream_seed, uniforms
-from stages.lib.engine.transformers import SeededSampler, TransformersEngine
-from stages.lib.engine.vllm import VllmEngine
-from stages.lib.generation import Request, fitting, open_engine, requests_for, rollouts
-from stages.lib.journal import Journal
-from stages.lib.judging import judge
-from stages.lib.params import Params, load, root
+from stages.lib.generation.adaptive import solved_by
+from stages.lib.generation.engine import Engine, chunks, deal, stream_seed, uniforms
+from stages.lib.generation.hf import SeededSampler, TransformersEngine
+from stages.lib.generation.rollouts import Request, fitting, open_engine, requests_for, rollouts
+from stages.lib.generation.vllm import VllmEngine
 from stages.lib.policy import load_tokenizer
 from stages.lib.prompts import plain_prompts
 from stages.lib.records import Problem, read_problems
-from stages.lib.waves import solved_by
+from stages.lib.run.journal import Journal
+from stages.lib.run.params import Params, load, root
+from stages.lib.verifier.verdicts import judge
 
 
 def asked(tokenizer: Any, problems: list[Problem], params: Params) -> list[Request]:

@@ -17,13 +17,13 @@ from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
-from stages.lib import params
-from stages.lib.copying import near_copy, tokens
-from stages.lib.overlap import near_duplicates
-from stages.lib.params import Copy, Overlap, Source
+from stages.lib.data.near_duplicates import near_duplicates
+from stages.lib.data.readers import rows
+from stages.lib.data.sources import load
 from stages.lib.records import Problem
-from stages.lib.source_rows import rows
-from stages.lib.sources import load
+from stages.lib.rewriting.copies import near_copy, tokens
+from stages.lib.run import params
+from stages.lib.run.params import Copy, Overlap, Source
 
 SEED = 0
 OTHERS = 20  # solutions of the same file that each solution is held against

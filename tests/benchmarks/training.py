@@ -170,10 +170,10 @@ def blank_tokenizer(cls: type) -> object:
 def ours(
     model: torch.nn.Module, ids: Tensor, prompt: int, folder: Path, cuda: bool, kl: bool = False
 ) -> tuple[str, Step]:
-    from stages.lib.batches import Example
-    from stages.lib.params import load
-    from stages.lib.trainee import attach
-    from stages.lib.training import Finetuner, Work, arguments
+    from stages.lib.run.params import load
+    from stages.lib.training.batches import Example
+    from stages.lib.training.model import attach
+    from stages.lib.training.trainer import Finetuner, Work, arguments
 
     params = load(ROOT / "params.yaml")
     examples = [Example(str(at), row[:prompt], row[prompt:]) for at, row in enumerate(ids.tolist())]

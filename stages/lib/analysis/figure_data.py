@@ -1,0 +1,85 @@
+"""Tidy data behind the figures, a function a file of reports/curves/."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from stages.lib.analysis import gap
+from stages.lib.analysis.bootstrap import Draws
+from stages.lib.analysis.evaluations import arms
+from stages.lib.analysis.gap import Tokens
+from stages.lib.analysis.gap_table import SUBSETS, summed
+from stages.lib.report.formatting import read_csv
+from stages.lib.run.params import Params, root
+
+QUANTILES = np.linspace(0, 1, 201)
+FEWEST = 5  # responses that make a distribution worth drawing
+TRAINING = {  # columns of data/training/*.csv that are drawn, and what their axes say
+    "ess": "ESS/N (b = 1)",
+    "logp_var": "Var(log p) (nats²)",
+    "weight_var": "Var(w) (b = 1)",
+    "ratio_ess": "ESS/N of p / p at step 0",
+    "kl": "KL to the initial policy (nats)",
+    "nll": "−log p of the data (nats)",
+    "entropy": "entropy (nats)",
+    "eos_prob": "probability of the end token",
+    "accuracy": "tokens predicted right (share)",
+}
+
+
+def quantiles(tokens: dict[str, Tokens], pairs: pd.DataFrame) -> pd.DataFrame:
+    """group (expert: all of them, then the rewritten by source), level (token | response), quantile, logp."""
+    frames = []
+    for name, source in SUBSETS.items():
+        part = pairs if source is None else pairs[pairs["source"] == source]
+        if len(part) < FEWEST:
+            continue
+        data = "expert" if source is None else "rewritten"
+        by_token = gap.within(tokens[data], part.index.to_numpy()).logp
+        label = "expert" if source is None else name
+        for level, values in (("token", by_token), ("response", part[f"{data}_l"] / part[f"{data}_n"])):
+            curve = np.quantile(values, QUANTILES)
+            frames.append(pd.DataFrame({"group": label, "level": level, "quantile": QUANTILES, "logp": curve}))
+    columns = ["group", "level", "quantile", "logp"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def problems(pairs: pd.DataFrame) -> pd.DataFrame:
+    """A row a problem: mean log p per token and token count of both responses, and the difference."""
+    frame = pd.DataFrame({"id": pairs["id"], "source": pairs["source"].replace("expert", "fallback")})
+    for data in gap.SIDES:
+        frame[data] = pairs[f"{data}_l"] / pairs[f"{data}_n"]
+        frame[f"{data}_tokens"] = pairs[f"{data}_n"].astype(int)
+    return frame.assign(difference=frame["rewritten"] - frame["expert"])
+
+
+def by_source(table: pd.DataFrame) -> pd.DataFrame:
+    """group, data, figure, value, low, high: the gap table's rows per token at b = 1."""
+    part = table[(table["level"] == "token") & (table["behaviour"] == "b = 1") & (table["data"] != "difference")]
+    return part.assign(group=part["problems"])[["group", "data", "figure", "value", "low", "high"]]
+
+
+def by_length(pairs: pd.DataFrame, bins: int, draws: Draws) -> pd.DataFrame:
+    """The figures per token by response length, in bins of equally many responses of both sides together."""
+    edges = np.unique(np.quantile(np.r_[pairs["expert_n"], pairs["rewritten_n"]], np.linspace(0, 1, bins + 1)))
+    rows = []
+    for low, high in itertools.pairwise(edges):
+        last = high if high == edges[-1] else high - 1
+        for data in gap.SIDES:
+            sums = gap.side(pairs[pairs[f"{data}_n"].between(low, last)], data)
+            found = summed([sums], gap.token_figures, draws) if len(sums) else ()
+            for _, figure, item in found:
+                rows.append([f"{low:.0f}–{last:.0f}", len(sums), data, figure, item.value, item.low, item.high])
+    return pd.DataFrame(rows, columns=["group", "responses", "data", "figure", "value", "low", "high"])
+
+
+def training(params: Params) -> pd.DataFrame:
+    """Every cell's curve on the probe set of its own data: arm, data, loss, seed, step, tokens and the measures."""
+    frames = []
+    for arm in arms(params):
+        for seed in params.grid.seed:
+            frame = read_csv(root() / f"data/training/{arm.data}-{arm.loss}-{seed}.csv")
+            frame.insert(0, "arm", arm.name)
+            frames.append(frame.drop(columns="probe"))
+    return pd.concat(frames, ignore_index=True)

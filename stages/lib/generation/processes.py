@@ -1,0 +1,191 @@
+"""Data parallelism on one machine: `hardware.engines` engines, each in a process of its own with its own GPUs.
+
+The processes are started afresh (spawn), so the calling script needs its `if __name__ == "__main__"`. Each leads a
+process group, in which its own children are: the group is killed when the parent closes, and kills itself when the
+parent is gone. Where `hardware.threads` is 0 and there are more than four cores, N engines share the threads that one
+has, and sums with other threads differ in their last bits.
+"""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+
+from stages.lib.generation.engine import Engine, Request, deal, in_order
+from stages.lib.policy import PolicyError
+from stages.lib.records import Rollout
+from stages.lib.run.errors import StageError
+from stages.lib.run.params import Decoding, Hardware, Policy
+
+Reply = tuple[str, Any]  # ("done", value) | ("refused", a StageError's line) | ("failed", a traceback) | ("ended", how)
+
+
+class ParallelEngine:
+    """Deals batches to engines in processes; the rows are those of one engine, in the same order."""
+
+    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
+        """`kind` is the engine that each process opens; StageError where one cannot."""
+        self.workers: list[Worker] = []
+        atexit.register(self.close)  # multiprocessing's own clean-up would wait for the processes to end
+        shares = device_shares(hardware.engines, kind.gpus(hardware))
+        try:
+            self.workers.extend(Worker(kind, policy, hardware, share) for share in shares)
+            self.each, self.batch = [worker.reply() for worker in self.workers][-1]
+        except BaseException:
+            self.close()
+            raise
+        self.chunk = hardware.engines * self.each
+
+    def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
+        """One rollout per request, in their order; a StageError where an engine refuses or ends."""
+        portions = deal(requests, self.each, self.batch, len(self.workers))
+        try:
+            return in_order(self._run(requests, portions, decoding, seed))
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(
+        self, requests: Sequence[Request], portions: list[Sequence[int]], decoding: Decoding, seed: int
+    ) -> Iterator[tuple[Sequence[int], list[Rollout]]]:
+        """Each portion with its rows, in the order in which they are ready."""
+        portions, idle = portions[::-1], list(self.workers)
+        busy: dict[Worker, Sequence[int]] = {}
+        while portions or busy:
+            while portions and idle:
+                worker = idle.pop(0)
+                busy[worker] = portions.pop()
+                worker.ask([requests[place] for place in busy[worker]], decoding, seed)
+            for worker in ready(list(busy)):
+                yield busy.pop(worker), worker.reply()
+                idle.append(worker)
+
+    def close(self) -> None:
+        """End the processes, and theirs."""
+        for worker in self.workers:
+            worker.kill()
+        self.workers = []
+        atexit.unregister(self.close)
+
+
+class Worker:
+    """One engine in a process of its own."""
+
+    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str]):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, kind, policy, hardware, devices, os.getpid()))
+        self.process.start()
+        theirs.close()
+
+    def ask(self, *job: Any) -> None:
+        """Hand over a job; where the process is gone, `reply` will say so."""
+        with suppress(OSError):
+            self.pipe.send(job)
+
+    def reply(self) -> Any:
+        """The next reply's value; StageError where the engine refused, or its process ended."""
+        while not self.pipe.poll(1.0):
+            if not self.process.is_alive() and not self.pipe.poll():
+                break
+        try:
+            return value_of(self.pipe.recv())
+        except (EOFError, OSError):
+            self.process.join()
+            return value_of(("ended", f"exit status {self.process.exitcode}"))
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()  # it may not lead its group yet
+        self.process.join()
+        self.pipe.close()
+
+
+def ready(workers: list[Worker]) -> list[Worker]:
+    """Those that have replied or ended. A child of a dead one may hold its pipe open: hence the look at the process."""
+    while True:
+        heard = wait([worker.pipe for worker in workers], timeout=1.0)
+        found = [worker for worker in workers if worker.pipe in heard or not worker.process.is_alive()]
+        if found:
+            return found
+
+
+def serve(
+    pipe: Connection, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str], parent: int
+) -> None:
+    """A process's work: open the engine on its devices, then answer job after job."""
+    os.setpgid(0, 0)
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    if devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)  # before torch looks for GPUs
+    opened: list[Engine] = []
+
+    def facts() -> tuple[int, int | None]:
+        engine = kind(policy, hardware)
+        opened.append(engine)
+        return engine.chunk, engine.batch
+
+    pipe.send(attempt(facts))
+    with suppress(EOFError):
+        while opened:
+            pipe.send(attempt(opened[0].generate, *pipe.recv()))
+
+
+def end_with(parent: int) -> None:
+    """Kill this process and its children once the parent is gone, in whatever way."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.killpg(0, signal.SIGKILL)
+
+
+def attempt(function: Callable[..., Any], *args: Any) -> Reply:
+    """What became of a call, in a form that can be sent."""
+    try:
+        return "done", function(*args)
+    except StageError as error:
+        return "refused", str(error)
+    except Exception:
+        return "failed", traceback.format_exc()
+
+
+def value_of(reply: Reply) -> Any:
+    """The value that was sent, or the error that was met, raised."""
+    what, content = reply
+    if what == "refused":
+        raise PolicyError(content)
+    if what == "ended":
+        raise PolicyError(
+            f"an engine's process ended ({content}), killed from outside or for want of memory: lower hardware.engines "
+            "or hardware.generation_batch; the same command goes on from what is in .scratch/"
+        )
+    if what == "failed":
+        raise RuntimeError(f"an engine failed:\n{content}")
+    return content
+
+
+def device_shares(engines: int, each: int) -> list[list[str]]:
+    """The GPUs of each engine, `each` of those that are visible; no GPUs at all without any.
+
+    Raises:
+        PolicyError: fewer GPUs than the engines need.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+    if not torch.cuda.is_available():
+        return [[] for _ in range(engines)]
+    if len(names) < engines * each:
+        raise PolicyError(
+            f"hardware.engines {engines} of {each} GPUs each (hardware.tensor_parallel) need {engines * each}; "
+            f"{len(names)} are visible"
+        )
+    return [names[number * each : (number + 1) * each] for number in range(engines)]

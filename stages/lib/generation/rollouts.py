@@ -1,0 +1,76 @@
+"""Generation: prompts in, responses out, through transformers or vLLM, one engine or several.
+
+    kept = fitting(prompts, params.sample, context_window(params.policy))          # before any weights are loaded
+    engine = open_engine("auto", params.policy, params.hardware)
+    rollouts(journal, requests_for(kept, n=4), engine, params.sample, seed=0)   # one row per request, in their order
+
+What an engine is, and which random numbers a request draws: stages/lib/generation/engine.py.
+"""
+
+import importlib.util
+import math
+from collections.abc import Sequence
+
+import torch
+from tqdm import tqdm
+
+from stages.lib.generation import ray
+from stages.lib.generation.engine import Engine, Request, chunks, requests_for
+from stages.lib.generation.hf import TransformersEngine
+from stages.lib.generation.processes import ParallelEngine
+from stages.lib.generation.vllm import VllmEngine
+from stages.lib.policy import PolicyError
+from stages.lib.records import dumps
+from stages.lib.run.errors import StageError
+from stages.lib.run.journal import Journal
+from stages.lib.run.params import Decoding, Hardware, Policy
+
+__all__ = ["Engine", "Request", "chunks", "fitting", "open_engine", "requests_for", "rollouts"]
+
+
+def fitting(
+    prompts: Sequence[tuple[str, list[int]]], decoding: Decoding, context: int | None
+) -> list[tuple[str, list[int]]]:
+    """The prompts that leave room for a response of `max_new_tokens` in the context window; one problem that is too
+    long must not stop a run over fifty thousand.
+
+    Raises:
+        StageError: none does.
+    """
+    room = (context or math.inf) - decoding.max_new_tokens
+    kept = [prompt for prompt in prompts if len(prompt[1]) <= room]
+    if not kept and prompts:
+        raise StageError(
+            f"no prompt fits: the shortest has {min(len(ids) for _, ids in prompts)} tokens, and max_new_tokens "
+            f"{decoding.max_new_tokens} leaves {room} of the context window; lower max_new_tokens"
+        )
+    return kept
+
+
+def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
+    """The engine by name; "auto" is vLLM where it is installed and there is a GPU, else transformers.
+
+    `hardware` decides how many work side by side: on this machine, or over Ray's cluster.
+
+    Raises:
+        PolicyError: the policy cannot be loaded, vLLM or Ray is asked for and not installed, or GPUs are too few.
+    """
+    gpus = ray.connect(hardware.engines) if hardware.ray else torch.cuda.device_count()
+    installed = importlib.util.find_spec("vllm") is not None
+    if name == "auto":
+        name = "vllm" if installed and gpus else "transformers"
+    if name == "vllm" and not installed:
+        raise PolicyError("sample.engine is vllm, which is not installed: pip install -r requirements-gpu.txt")
+    kind = VllmEngine if name == "vllm" else TransformersEngine
+    if hardware.ray:
+        return ray.RayEngine(kind, policy, hardware)
+    return ParallelEngine(kind, policy, hardware) if hardware.engines > 1 else kind(policy, hardware)
+
+
+def rollouts(journal: Journal, requests: Sequence[Request], engine: Engine, decoding: Decoding, seed: int) -> None:
+    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order."""
+    done = sum(1 for _ in journal.lines())
+    with tqdm(total=len(requests), initial=done, unit="response", desc=journal.stage, smoothing=0) as bar:
+        for chunk in chunks(requests[done:], engine.chunk):
+            journal.append(dumps(row) for row in engine.generate(chunk, decoding, seed))
+            bar.update(len(chunk))

@@ -1,0 +1,129 @@
+"""The vLLM engine: paged cache shared between prompts with one beginning, tensor parallelism, LoRA adapters.
+
+On a GPU every request has a seed of its own. vLLM's CPU build refuses those: there the generator is seeded anew at each
+call, by the name of the call's first request, so that neither two engines nor a run and its continuation draw the same
+numbers; a row then depends on the requests it is drawn with.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from transformers import AutoConfig, GenerationConfig
+
+from stages.lib.generation.engine import Request, memory_errors, rollout, stream_seed
+from stages.lib.policy import PolicyError, base_of, context_window, load_tokenizer, stop_ids
+from stages.lib.records import Rollout
+from stages.lib.run.params import Decoding, Hardware, Policy
+
+REMEDY = "raise hardware.tensor_parallel, or lower max_new_tokens"
+
+
+class VllmEngine:
+    """vLLM's offline engine."""
+
+    chunk = 2048
+    batch = None
+
+    def __init__(self, policy: Policy, hardware: Hardware):
+        self.tokenizer = load_tokenizer(policy)
+        self.seeded = torch.cuda.is_available()
+        if not self.seeded:
+            if hardware.tensor_parallel > 1:
+                raise PolicyError(f"hardware.tensor_parallel {hardware.tensor_parallel} needs GPUs; there is none")
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the generator that is seeded lies in this process
+        name, revision, adapter = base_of(policy)
+        self.adapter = lora_request(policy) if adapter else None
+        self.llm = start(name, revision, policy, hardware, lora_options(adapter))
+        self.stop = stop_ids(self.tokenizer, generation_config(name, revision, policy))
+
+    @staticmethod
+    def gpus(hardware: Hardware) -> int:
+        return hardware.tensor_parallel
+
+    @memory_errors(REMEDY)
+    def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
+        """One rollout per request, in their order."""
+        if not requests:
+            return []
+        if not self.seeded:
+            torch.manual_seed(stream_seed(seed, requests[0]) % 2**63)
+        prompts = [{"prompt_token_ids": request.prompt_ids} for request in requests]
+        settings = [self._settings(request, decoding, seed) for request in requests]
+        outputs = self.llm.generate(prompts, settings, use_tqdm=False, lora_request=self.adapter)
+        return [self._row(*pair) for pair in zip(requests, outputs, strict=True)]
+
+    def _settings(self, request: Request, decoding: Decoding, seed: int) -> Any:
+        from vllm import SamplingParams
+
+        return SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=decoding.max_new_tokens,
+            stop_token_ids=self.stop,
+            logprobs=0,  # of the drawn token alone
+            flat_logprobs=True,  # hence one list of numbers, in place of a dictionary per token
+            detokenize=False,  # `rollout` does it, as for every engine
+            seed=stream_seed(seed, request) % 2**63 if self.seeded else None,
+        )
+
+    def _row(self, request: Request, output: Any) -> Rollout:
+        best = output.outputs[0]
+        tokens = list(best.token_ids)
+        logprobs = [round(value, 6) for _, value in zip(tokens, best.logprobs.logprobs, strict=True)]
+        finish = "length" if best.finish_reason == "length" else "stop"
+        return rollout(self.tokenizer, request, tokens, logprobs, finish)
+
+
+def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, lora: dict[str, Any]) -> Any:
+    """A `vllm.LLM`; PolicyError with vLLM's own words where it does not start."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    from vllm import LLM
+
+    try:
+        return LLM(
+            model=name,
+            revision=revision,
+            dtype=policy.dtype,
+            trust_remote_code=policy.trust_remote_code,
+            max_model_len=context_window(policy),  # the one that prompts were made for
+            tensor_parallel_size=hardware.tensor_parallel,
+            enable_prefix_caching=True,
+            generation_config="vllm",  # the stage's params decide, not defaults that come with the model
+            logprobs_mode="processed_logprobs",  # those of the distribution that is drawn from
+            seed=0,
+            **lora,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PolicyError(f"policy.name {policy.name}: vLLM does not start: {error}") from error
+
+
+def lora_options(adapter: dict[str, Any] | None) -> dict[str, Any]:
+    """vLLM's engine options for a peft adapter config; {} without one. vLLM knows certain maximal ranks only."""
+    if adapter is None:
+        return {}
+    from vllm.config.lora import MaxLoRARanks
+
+    rank = max([adapter["r"], *(adapter.get("rank_pattern") or {}).values()])
+    fitting = [size for size in get_args(MaxLoRARanks) if size >= rank]
+    if not fitting:
+        raise PolicyError(f"train.lora.rank {rank}: vLLM serves adapters up to {max(get_args(MaxLoRARanks))}")
+    return {"enable_lora": True, "max_lora_rank": min(fitting)}
+
+
+def lora_request(policy: Policy) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("adapter", 1, str(Path(policy.name).resolve()))
+
+
+def generation_config(name: str, revision: str | None, policy: Policy) -> GenerationConfig:
+    """The model's generation config; where it has none, what its config says."""
+    try:
+        return GenerationConfig.from_pretrained(name, revision=revision)
+    except OSError:
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=policy.trust_remote_code)
+        return GenerationConfig.from_model_config(config)

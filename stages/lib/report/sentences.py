@@ -1,0 +1,280 @@
+"""What the numbers show, in sentences: generated, with both outcomes written out, so that none can be wished away.
+
+Every sentence names its figure and interval. An interval that includes 0 is reported as "not shown", in words that are
+neither a gain nor the absence of one.
+"""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from stages.lib.analysis.accuracy import AVERAGE
+from stages.lib.analysis.evaluations import BASE, Arm
+from stages.lib.report.formatting import show
+from stages.lib.run.params import Params
+
+SMALLER = {"ESS/N": 1, "CV²": -1, "Var(log w)": -1, "mean log w": 1, "MAD(log w)": -1, "top 1 % share": -1}
+# which way a figure goes when the gap shrinks; Var(w), entropy and clipped figures go either way
+CONTROLS = {  # (data, control): the question, and what a difference above, below or not told from 0 means
+    ("rewritten", "self"): ("Is it the problems that no sample solved? Self only leaves them out.",
+        "the problems that sampling did not solve add something", "leaving those problems out is better",
+        "leaving those problems out is not told apart from keeping them"),
+    ("rewritten", "no-guide"): ("Does guided re-solving add to self, else expert?",
+        "guided re-solving adds to self-alignment alone", "guided re-solving costs accuracy here",
+        "a contribution of guided re-solving is not shown"),
+    ("rewritten", "answer-hint"): ("Does the worked solution matter, or would the answer alone do (STaR)?",
+        "showing the worked solution is better than showing the answer", "showing the answer alone is better",
+        "the worked solution is not told apart from the answer alone"),
+    ("solved", "expert"): ("Is it selection? The expert's demonstrations of the problems that self solved.",
+        "a part of the gain comes from selecting problems the policy can solve",
+        "selection alone lowers accuracy, so that it does not explain a gain", "an effect of selection is not shown"),
+    ("rewritten", "solved"): ("Does rewriting gain beyond that selection?",
+        "rewriting gains beyond selection", "selection alone does better than rewriting",
+        "a gain beyond selection is not shown"),
+    ("matched", "expert"): ("Is it just more tokens? Rewritten rows cut to the expert's token count.",
+        "rewriting gains with no more tokens than the expert's", "at matched tokens rewriting does worse",
+        "at matched tokens a gain is not shown"),
+    ("rewritten", "matched"): ("What do the further tokens add?",
+        "the further tokens add something", "the further tokens cost accuracy", "an effect of them is not shown"),
+}  # fmt: skip
+
+
+def amount(row: dict, unit: str = "points") -> str:
+    """ "38.3 points [34.7, 42.2]"."""
+    value, interval = show(abs(row["value"]), digits=1), show(row["value"], row["low"], row["high"], 1).split(" ", 1)[1]
+    return f"{value} {unit} {interval}"
+
+
+def direction(row: dict) -> int:
+    """1 or -1 where the interval lies above or below 0, else 0."""
+    return (row["low"] > 0) - (row["high"] < 0)
+
+
+def effect(effects: pd.DataFrame, contrast: str, subject: str) -> str:
+    """One contrast on the average, then benchmark by benchmark."""
+    rows = effects[effects["contrast"] == contrast].set_index("benchmark")
+    average = rows.loc[AVERAGE].to_dict()
+    verb = {1: "raises", -1: "lowers"}.get(direction(average))
+    if verb:
+        text = f"{subject} {verb} average accuracy by {amount(average)}."
+    else:
+        text = f"{subject}: neither a gain nor a loss in average accuracy is shown, {show_points(average)}."
+    return f"{text} {by_benchmark(rows.drop(AVERAGE))}"
+
+
+def show_points(row: dict) -> str:
+    return show(row["value"], row["low"], row["high"], 1) + " points"
+
+
+def by_benchmark(rows: pd.DataFrame) -> str:
+    """ "Benchmark by benchmark: up on a, b; down on c; not told apart on d." """
+    signs = {name: direction(row) for name, row in rows.to_dict("index").items()}
+    words = {1: "up on", -1: "down on", 0: "not told apart on"}
+    parts = [f"{word} {', '.join(n for n, s in signs.items() if s == sign)}" for sign, word in words.items()
+             if sign in signs.values()]  # fmt: skip
+    return f"Benchmark by benchmark: {'; '.join(parts)}."
+
+
+def accuracy(effects: pd.DataFrame, results: pd.DataFrame) -> list[str]:
+    """The factors, their interaction, and where each arm stands against the base."""
+    names = list(effects["contrast"].unique())
+    lines = []
+    for name in names:
+        kind, _, pair = name.partition(": ")
+        new, _, old = pair.partition(" − ")
+        if kind == "data":
+            lines.append(effect(effects, name, f"Training on the {new} rather than the {old} data"))
+        elif kind == "loss":
+            lines.append(effect(effects, name, f"The {new} rather than the {old} loss"))
+    return [*lines, *interactions(effects), against_base(effects, results)]
+
+
+def interactions(effects: pd.DataFrame) -> Iterator[str]:
+    """One sentence each, but for those of many that are not told apart from 0: these share one."""
+    average = effects[(effects["benchmark"] == AVERAGE) & effects["contrast"].str.startswith("interaction: ")]
+    rows = average.to_dict("records")
+    told = [row for row in rows if len(rows) < 4 or direction(row)]
+    yield from (interaction(effects, row["contrast"]) for row in told)
+    if len(told) < len(rows):
+        other = " other" if told else ""
+        yield f"No interaction is shown for {len(rows) - len(told)}{other} pairs of a data set and a loss."
+
+
+def interaction(effects: pd.DataFrame, contrast: str) -> str:
+    row = effects[(effects["contrast"] == contrast) & (effects["benchmark"] == AVERAGE)].iloc[0].to_dict()
+    data, loss = contrast.removeprefix("interaction: ").split(" × ")
+    if not direction(row):
+        return f"That {data} data and {loss} do more or less together than apart is not shown: {show_points(row)}."
+    word = "more" if direction(row) > 0 else "less"
+    return f"The {data} data and {loss} together do {word} than the sum of both alone: by {amount(row)}."
+
+
+def against_base(effects: pd.DataFrame, results: pd.DataFrame) -> str:
+    average = effects[effects["benchmark"] == AVERAGE]
+    rows = {row["contrast"].removesuffix(f" − {BASE}"): row for row in average.to_dict("records")
+            if row["contrast"].endswith(f" − {BASE}")}  # fmt: skip
+    base = results[(results["arm"] == BASE) & (results["benchmark"] == AVERAGE)]["value"].iloc[0]
+    words = {1: "better than it", -1: "worse than it", 0: "not told apart from it"}
+    parts = []
+    for sign, word in words.items():
+        own = [f"{arm} ({show(row['value'], digits=1)})" for arm, row in rows.items() if direction(row) == sign]
+        parts += [f"{word}: {', '.join(own)}"] if own else []
+    return f"Against the base's {show(base, digits=1)} %, in points: {'; '.join(parts)}."
+
+
+def gap(table: pd.DataFrame, paired: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
+    """The gap before training, overall, by source, and where nothing was rewritten."""
+    lines = [
+        compare(table, "ESS/N", "ESS/N per token (b = 1)", higher="smaller", lower="wider"),
+        compare(table, "Var(log w)", "Var(log p) per token", higher="wider", lower="smaller"),
+        variance(table),
+    ]
+    for row in paired.to_dict("records"):
+        if row["problems"] != "all":
+            word = {1: "more", -1: "less"}.get(direction(row), "on average neither more nor less")
+            lines.append(
+                f"Problems rewritten by {row['problems']} ({row['count']}): the rewritten response is {word} probable "
+                f"than the expert's to the same problem, by {show(row['value'], row['low'], row['high'])} nats per "
+                f"token; it is more probable in {row['higher']:.0f} % of them."
+            )
+    lines.append(disagreeing(table))
+    kept = shares.set_index("source").loc["expert", "share"]
+    return [
+        *lines,
+        f"{show(kept, digits=1)} % of the problems keep the expert's response: there the gap is what it was.",
+    ]
+
+
+def _cells(table: pd.DataFrame, subset: str, figure: str) -> dict[str, dict]:
+    part = table[(table["problems"] == subset) & (table["figure"] == figure) & (table["level"] == "token")]
+    return {row["data"]: row for row in part[part["behaviour"] == "b = 1"].to_dict("records")}
+
+
+def compare(table: pd.DataFrame, figure: str, name: str, higher: str, lower: str) -> str:
+    """One figure of both sides, and whether the gap is the smaller or the wider for it."""
+    cells = _cells(table, "all", figure)
+    values = [show(cells[side]["value"], cells[side]["low"], cells[side]["high"]) for side in ("expert", "rewritten")]
+    sign = direction(cells["difference"])
+    gap = {1: f"a {higher} gap", -1: f"a {lower} gap"}.get(sign, "not told apart")
+    return f"{name}: {values[0]} for the expert's responses, {values[1]} for the rewritten ones: {gap}."
+
+
+def variance(table: pd.DataFrame) -> str:
+    cells = _cells(table, "all", "Var(w)")
+    verb = {1: "rises", -1: "falls"}.get(direction(cells["difference"]), "does not change detectably")
+    values = [show(cells[side]["value"], cells[side]["low"], cells[side]["high"]) for side in ("expert", "rewritten")]
+    return (
+        f"Var(w) per token, the figure that the method is usually argued with, {verb} with rewriting: {values[0]} to "
+        f"{values[1]}. It is small for tokens of probability near 0 as for those near 1 and proves nothing by itself."
+    )
+
+
+def disagreeing(table: pd.DataFrame) -> str:
+    """The figures at b = 1 that say nothing, or the opposite of a smaller gap."""
+    part = table[(table["problems"] == "all") & (table["behaviour"] == "b = 1") & (table["data"] == "difference")]
+    verdicts: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    for row in part.to_dict("records"):
+        sign = SMALLER.get(row["figure"], 0)
+        if sign:
+            verdicts[direction(row) * sign].append(f"{row['figure']} per {row['level']}")
+    agree = (
+        f"{len(verdicts[1])} of {sum(map(len, verdicts.values()))} figures say that the gap is smaller after rewriting"
+    )
+    others = [f"{word}: {', '.join(verdicts[sign])}" for sign, word in ((-1, "the opposite"), (0, "not told apart"))
+              if verdicts[sign]]  # fmt: skip
+    return f"{agree}{'; ' if others else ''}{'; '.join(others)}."
+
+
+def training(curves: pd.DataFrame) -> list[str]:
+    """Per arm, what ESS/N, Var(log p) and KL did from the first to the last step, on the arm's own data."""
+    lines = []
+    for arm, part in curves.groupby("arm", sort=False):
+        ends = part[part["step"].isin([part["step"].min(), part["step"].max()])]
+        words = []
+        for column, name in (("ess", "ESS/N"), ("logp_var", "Var(log p)"), ("nll", "−log p of the data")):
+            first, last = ends.groupby("step")[column].mean()
+            verb = "rises" if last > first else "falls"
+            words.append(f"{name} {verb} from {show(first)} to {show(last)}")
+        kl = ends[ends["step"] == ends["step"].max()]["kl"]
+        seeds = f" ({show(kl.min())} to {show(kl.max())} over seeds)" if len(kl) > 1 else ""
+        lines.append(f"{arm}: {', '.join(words)}; KL to the initial policy ends at {show(kl.mean())} nats{seeds}.")
+    return lines
+
+
+def tokens(shares: pd.DataFrame) -> str:
+    row = shares.set_index("source").loc["all"]
+    more = 100 * (row["tokens"] / row["expert tokens"] - 1)
+    length = f"The rewritten set has {row['tokens']:.1f} tokens a response, the expert's {row['expert tokens']:.1f}"
+    if more > 0:
+        return (
+            f"{length} ({more:+.0f} %): a part of a gain could come from more tokens; only a token-matched arm can say."
+        )
+    return f"{length} ({more:+.0f} %): more tokens are no explanation of a gain.".replace("(-", "(−")
+
+
+def solved(frame: pd.DataFrame, scale: str) -> str:
+    """Is the expert further away where the policy's own samples fail? scale: what the groups stand for."""
+    rows = frame[frame["data"] == "expert"].to_dict("records")
+    first, last = rows[0], rows[-1]
+    texts = [f"{show(row['value'], row['low'], row['high'])} nats per token at {row['group']}" for row in (first, last)]
+    if first["low"] > last["high"]:
+        word = "The less readily samples solve a training problem, the less probable is the expert's response to it"
+    elif first["high"] < last["low"]:
+        word = "The less readily samples solve a training problem, the more probable is the expert's response to it"
+    else:
+        word = "That the expert's responses are less probable where samples fail is not shown"
+    return f"{word}: −log p is {' and '.join(texts)} ({scale})."
+
+
+def gain(correlations: pd.DataFrame) -> str:
+    """What the gap of a held-out problem says about the gain on it."""
+    if correlations.empty:
+        return "No benchmark has the expert's solutions, so the gap of a held-out problem is not known."
+    words = {1: "higher", -1: "lower"}
+    parts = []
+    for row in correlations.to_dict("records"):
+        sign = words.get(direction(row))
+        value = show(row["value"], row["low"], row["high"], 2)
+        parts.append(f"{row['arm']} {sign or 'not shown to depend on the gap'} ({value})")
+    return (
+        "Gain over the base where the policy is further from the expert's solution (rank correlation within "
+        f"benchmarks): {'; '.join(parts)}."
+    )
+
+
+def controls(effects: pd.DataFrame, params: Params) -> Iterator[str]:
+    """One paragraph per control that the grid holds: the question, the difference under each loss, what it means."""
+    for (new, old), (question, above, below, unclear) in CONTROLS.items():
+        if new in params.grid.data and old in params.grid.data:
+            rows = [(loss, contrast(effects, Arm(new, loss).name, Arm(old, loss).name)) for loss in params.grid.loss]
+            meaning = {1: above, -1: below, 0: unclear}
+            parts = [f"{loss}: {show_points(row)}, {meaning[direction(row)]}" for loss, row in rows]
+            yield f"{question} {new} − {old}, under {'; under '.join(parts)}."
+    yield from penalties(effects, params)
+    if "ratio" in params.grid.loss and "dft" in params.grid.loss and "rewritten" in params.grid.data:
+        row = contrast(effects, Arm("rewritten", "ratio").name, Arm("rewritten", "dft").name)
+        meaning = {1: "the known density helps", -1: "it does worse than DFT's convention", 0: "no difference is shown"}
+        yield (
+            "Does dividing by the known behaviour density help, on the same rewritten data? ratio − dft: "
+            f"{show_points(row)}, {meaning[direction(row)]}."
+        )
+
+
+def penalties(effects: pd.DataFrame, params: Params) -> Iterator[str]:
+    """Losses named after another with a KL penalty (dft-kl0.05): what the penalty does, on every data set."""
+    meaning = {1: "the penalty helps", -1: "the penalty costs accuracy", 0: "an effect is not shown"}
+    for loss in params.grid.loss:
+        plain, found, beta = loss.partition("-kl")
+        if found and plain in params.grid.loss:
+            rows = [(data, contrast(effects, Arm(data, loss).name, Arm(data, plain).name)) for data in params.grid.data]
+            parts = [f"on {data}: {show_points(row)}, {meaning[direction(row)]}" for data, row in rows]
+            yield f"Does a KL penalty of {beta} to the initial policy help {plain}? {'; '.join(parts)}."
+
+
+def contrast(effects: pd.DataFrame, new: str, old: str) -> dict:
+    """The average row of new − old, whichever way round the table has it."""
+    average = effects[effects["benchmark"] == AVERAGE].set_index("contrast")
+    if f"{new} − {old}" in average.index:
+        return average.loc[f"{new} − {old}"].to_dict()
+    row = average.loc[f"{old} − {new}"].to_dict()
+    return {**row, "value": -row["value"], "low": -row["high"], "high": -row["low"]}

@@ -1,0 +1,125 @@
+r"""Guides: what a re-solving prompt shows of the expert's solution, and how much of it.
+
+    guide("half", problem)                                   "Gains: 5 + 9 = 14."
+    make = Guided("solution", tokenizer, params.prompt, params.resolve, context=4096)
+    make(problem)                                            GuidedPrompt(ids=[...], shortened=False)
+
+A guide is shortened where it alone has more than `resolve.guide_tokens` tokens, or where the prompt and
+`resolve.max_new_tokens` would not fit the context window. Only the guide is ever cut: the chat template's scaffold, the
+system text, the problem and the instruction stay. Tokenization is not additive, so every limit is checked on the
+rendered and tokenized whole, never on a sum of parts.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stages.lib.prompts import encode, guided, plain_ids
+from stages.lib.records import Problem
+from stages.lib.run.errors import StageError
+from stages.lib.run.params import Prompt, Resolve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CUT = "\n..."  # stands where a guide was shortened
+_FINAL = re.compile(
+    r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])|####|<answer>|答案|\banswers?\b|\b(?:option|choice)\s+is\b", re.I
+)
+_END = re.compile(r"[.!?]+(?=\s)|\n")
+_WORD_END = re.compile(r"\S+\Z")
+_LONGEST_WORD = 40  # characters; text without white space is cut anywhere
+
+
+class GuideError(StageError):
+    """A guided prompt cannot be made; the message names the problem and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuidedPrompt:
+    """A re-solving prompt as token ids, up to where the response begins; `shortened`: its guide was cut."""
+
+    ids: list[int]
+    shortened: bool
+
+
+def guide(kind: str, row: Problem) -> str:
+    """The guide of a kind in full; the kinds are those of `GUIDES`."""
+    return GUIDES[kind](row.solution or "", row.answer)
+
+
+def first_half(solution: str) -> str:
+    """Half of the solution's words at most, up to the end of a line or sentence where one is near, and never as far as
+    a final answer; nothing of a solution of one word."""
+    words = list(re.finditer(r"\S+", solution))
+    end = words[len(words) // 2 - 1].end() if len(words) > 1 else 0
+    final = _FINAL.search(solution, 0, end)
+    end = min(end, final.start()) if final else end
+    ends = [match.end() for match in _END.finditer(solution, 0, end + 1) if match.end() <= end]
+    return solution[: ends[-1] if ends and 2 * ends[-1] >= end else end].rstrip()
+
+
+# All of the solution, the answer alone (STaR's hint), or the solution's first half.
+GUIDES = {
+    "solution": lambda solution, answer: solution,
+    "answer": lambda solution, answer: f"The answer is \\boxed{{{answer}}}.",
+    "half": lambda solution, answer: first_half(solution),
+}
+
+
+class Guided:
+    """Makes the guided prompts of one kind; `context` is the context window in tokens, None where there is none."""
+
+    def __init__(
+        self, kind: str, tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, resolve: Resolve, context: int | None
+    ):
+        self.kind, self.tokenizer, self.prompt = kind, tokenizer, prompt
+        self.context, self.response = context, resolve.max_new_tokens
+        self.guide_tokens = resolve.guide_tokens if kind != "answer" else None  # half an answer would mislead
+
+    def __call__(self, row: Problem) -> GuidedPrompt:
+        """The prompt of one problem.
+
+        Raises:
+            GuideError: it does not fit the context window, even with an empty guide.
+        """
+        whole = guide(self.kind, row)
+        ids = self._encoded(row, whole)
+        if self._fits(ids, whole):
+            return GuidedPrompt(ids, shortened=False)
+        fewest = self._encoded(row, "" if self.kind != "answer" else whole)
+        if self.context and len(fewest) + self.response > self.context:
+            raise GuideError(
+                f"{row.id}: guided prompt of {len(fewest)} tokens with the shortest guide and resolve.max_new_tokens "
+                f"{self.response} exceed the context window of {self.context}; lower it or drop the problem"
+            )
+        return GuidedPrompt(self._longest(row, whole) or fewest, shortened=True)
+
+    def _longest(self, row: Problem, whole: str) -> list[int] | None:
+        """The prompt with as much of the guide as fits, by bisection over its characters; None where nothing does."""
+        low, high, best = 0, len(whole), None  # whole[:low] fits or is empty, whole[:high] does not fit
+        while high - low > 1:
+            middle = (low + high) // 2
+            text = shortened(whole, middle)
+            ids = self._encoded(row, text)
+            if self._fits(ids, text):
+                low, best = middle, ids
+            else:
+                high = middle
+        return best
+
+    def _fits(self, ids: list[int], text: str) -> bool:
+        if self.context and len(ids) + self.response > self.context:
+            return False
+        return self.guide_tokens is None or len(plain_ids(self.tokenizer, text)) <= self.guide_tokens
+
+    def _encoded(self, row: Problem, text: str) -> list[int]:
+        return encode(self.tokenizer, guided(row.problem, text, self.prompt))
+
+
+def shortened(text: str, end: int) -> str:
+    """`text` up to `end` characters at most, no word, number or formula cut in two, and with a mark of the cut."""
+    kept = text[:end]
+    if not text[end : end + 1].isspace() and (word := _WORD_END.search(kept, max(0, end - _LONGEST_WORD))):
+        kept = kept[: word.start()]
+    return kept.rstrip() + CUT if kept.strip() else ""

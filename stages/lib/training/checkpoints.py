@@ -1,0 +1,76 @@
+"""Restart points of training: picked up only if they still are what was written.
+
+last_checkpoint(folder, fsdp=False)   # "…/checkpoint-50"; the one before it if that one is damaged
+
+The Trainer writes them. Their weights are safetensors; optimizer, scheduler and random states are torch files, which it
+loads with `weights_only`: tensors and plain values, no code. (Sharded FSDP checkpoints are torch's own format, whose
+index is a pickle: what lies in .scratch/ is this run's own.) Each is sealed with checksums (see scratch.py), and so is
+the initial policy on the probe, start/, which a restart cannot make again: its policy is no longer the initial one.
+"""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch.distributed as dist
+
+from stages.lib.policy import out_of_memory
+from stages.lib.run.errors import StageError
+from stages.lib.run.restart import intact
+
+START = "start"  # the folder of the initial policy on the probe
+
+
+@contextmanager
+def readable(checkpoint: str | None) -> Iterator[None]:
+    """What a damaged checkpoint raises, as one line."""
+    try:
+        yield
+    except Exception as error:  # safetensors, zip, pickle and JSON fail in ways of their own
+        if out_of_memory(error) or getattr(error, "errno", None) not in (None, errno.ENOENT):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise StageError(
+            f"{checkpoint}: the restart point cannot be read ({type(error).__name__}: {reason}); "
+            "remove this folder, and the same command goes on from the one before it"
+        ) from None
+
+
+def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
+    """The newest checkpoint that was written to its end and is intact; damaged ones are removed, with a line on stderr.
+
+    Of several processes the first looks, and tells the others: reading all of a checkpoint once is enough.
+
+    Raises:
+        StageError: it was written under FSDP and this run is not under it, or the other way round.
+    """
+    together = dist.is_available() and dist.is_initialized()
+    found: list[tuple[str | None, bool]] = [newest(folder) if not together or dist.get_rank() == 0 else (None, fsdp)]
+    if together:
+        dist.broadcast_object_list(found)
+    path, sharded = found[0]
+    if path is not None and sharded != fsdp:
+        wrote, runs = ("FSDP" if flag else "a launch without FSDP" for flag in (sharded, fsdp))
+        raise StageError(f"{path} was written under {wrote}, not {runs}; use that LAUNCH again, or remove {folder}")
+    return path
+
+
+def newest(folder: Path) -> tuple[str | None, bool]:
+    """The newest intact checkpoint, and whether it was written under FSDP."""
+    points = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
+    if points and not intact(folder / START, "without it training begins again"):
+        drop_checkpoints(folder)
+        return None, False
+    for path in points:
+        if seal := intact(path, "going on from the restart point before it"):
+            return str(path), seal["fsdp"]
+        shutil.rmtree(path)
+    return None, False
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove the restart points of a run."""
+    for path in (*folder.glob("checkpoint-*"), *folder.glob(START)):
+        shutil.rmtree(path)

@@ -1,0 +1,118 @@
+"""The policy as the trainer needs it: a causal model whose call ends in the loss, and the frozen policy it started as.
+
+model = prepare(load_model(params.policy), params.train.lora, seed)
+model(**collate(examples), objective=Objective("dft", params.loss, a=1 / tokens))["loss"].backward()
+"""
+
+import copy
+from contextlib import nullcontext
+from types import MethodType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+from torch import Tensor, nn
+from transformers import PreTrainedModel, set_seed
+from transformers.utils import logging
+
+from stages.lib.run.errors import StageError
+from stages.lib.run.params import Lora
+from stages.lib.training.fused_loss import Batch, Head, Start, head_loss
+from stages.lib.training.losses import Objective
+
+
+def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
+    """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
+    logging.disable_progress_bar()  # one bar is enough
+    check_head(model.float())
+    attach(model)
+    if not lora.rank:
+        return model.requires_grad_(True)
+    from peft import LoraConfig, get_peft_model
+
+    set_seed(seed)  # of the adapter's first values
+    shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
+    return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
+
+
+def attach(model: PreTrainedModel) -> PreTrainedModel:
+    """Let a causal model's call end in the loss instead of logits.
+
+    Replacing its forward, and its head's, keeps the head's product inside the calls of both: there sharded weights are
+    gathered, gradients synchronised and autocast is on, whatever wraps the model.
+    """
+    model.forward = MethodType(forward, model)
+    layer = model.get_output_embeddings()
+    layer.forward = MethodType(head_forward, layer)
+    return model
+
+
+def forward(
+    self: PreTrainedModel,
+    input_ids: Tensor,
+    where: Tensor,
+    targets: Tensor,
+    position_ids: Tensor | None = None,  # of packed rows: they restart where a sequence does
+    behaviour: Tensor | None = None,
+    objective: Objective | None = None,
+    start: Start | None = None,
+    **_: Any,
+) -> dict[str, Tensor]:
+    """What `head_forward` makes of the hidden states that predict the response; inputs as in `batches.collate`."""
+    trunk = getattr(self, self.base_model_prefix)
+    hidden = trunk(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state  # [B, S, D]
+    hidden = hidden.flatten(0, 1).index_select(0, where)  # [N, D]
+    return self.get_output_embeddings()(Batch(hidden, targets, start, behaviour), objective)
+
+
+def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> dict[str, Tensor]:
+    """The loss and what it is made of; without an objective what `Start` needs: hidden states and this layer."""
+    head = layer_head(self)
+    if objective is not None:
+        return head_loss(batch, head, objective)
+    frozen = {"weight": head.weight, "bias": head.bias}
+    return {"hidden": batch.hidden, **{name: value.detach() for name, value in frozen.items() if value is not None}}
+
+
+def layer_head(layer: nn.Module) -> Head:
+    return Head(layer.weight, getattr(layer, "bias", None))
+
+
+@torch.no_grad()
+def check_head(model: PreTrainedModel) -> None:
+    """Refuse a model whose logits are more than its head on its last hidden state (soft caps, scales, ...)."""
+    ids = torch.arange(8, device=model.device)[None]  # [1, 8]
+    logits = model(input_ids=ids, use_cache=False).logits[0]
+    hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
+    if not torch.allclose(
+        layer_head(model.get_output_embeddings()).log_probs(hidden), logits.log_softmax(-1), atol=1e-3
+    ):
+        name = type(model).__name__
+        raise StageError(
+            f"{name} changes its logits after the output layer; training supports a plain linear head only"
+        )
+
+
+class Reference:
+    """The frozen initial policy: a copy, or with an adapter the policy itself with the adapter switched off."""
+
+    def __init__(self, model: nn.Module):
+        self.adapted = hasattr(model, "disable_adapter")
+        self.model = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
+
+    def place(self, accelerator: Accelerator) -> None:
+        """To the device, or in shards over the devices, as the policy is."""
+        if not self.adapted:
+            sharded = accelerator.is_fsdp2
+            self.model = (
+                fsdp2_prepare_model(accelerator, self.model)
+                if sharded
+                else accelerator.prepare_model(self.model, evaluation_mode=True)
+            )
+
+    @torch.no_grad()
+    def __call__(self, inputs: dict[str, Tensor]) -> Start:
+        with self.model.disable_adapter() if self.adapted else nullcontext():
+            outputs = self.model(**inputs)
+        return Start(outputs["hidden"], Head(outputs["weight"], outputs.get("bias")))

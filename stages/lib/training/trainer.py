@@ -1,0 +1,213 @@
+"""Fine-tuning: transformers' Trainer with this project's batches, losses and restart points.
+
+    tuner = Finetuner(prepare(model, lora), Work(examples, steps, "dft", params.loss), args, limit=8)
+    tuner.train(resume_from_checkpoint=last_checkpoint(folder))
+
+What the Trainer counts as a batch is one whole optimizer step; `training_step` walks over its micro-batches. So any
+batch size splits over any number of devices, the loss is normalised over the step, and the same rows make up a step
+whatever the hardware.
+"""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.run.errors import StageError
+from stages.lib.run.files import replacing_folder
+from stages.lib.run.params import Hardware, Loss, Params, Train
+from stages.lib.run.restart import seal
+from stages.lib.training import batches
+from stages.lib.training.batches import Example
+from stages.lib.training.checkpoints import readable
+from stages.lib.training.losses import NEEDS_START, Objective
+from stages.lib.training.model import Reference, prepare
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is learned: the examples, which of them each optimizer step takes, and the loss."""
+
+    examples: list[Example]
+    steps: list[list[int]]
+    loss: str
+    options: Loss
+
+    def tokens(self) -> list[int]:
+        """Response tokens seen after each number of steps."""
+        seen = [0]
+        for step in self.steps:
+            seen.append(seen[-1] + sum(len(self.examples[row].response) for row in step))
+        return seen
+
+    def objective(self, **more: Any) -> Objective:
+        return Objective(self.loss, self.options, **more)
+
+    @property
+    def needs_start(self) -> bool:
+        return self.options.kl > 0 or self.loss in NEEDS_START
+
+
+class Finetuner(Trainer):
+    """A Trainer whose batches are whole optimizer steps."""
+
+    def __init__(self, model: nn.Module, work: Work, args: TrainingArguments, limit: int, *watch: TrainerCallback):
+        self.work = work
+        self.limit = limit  # responses per device and micro-batch
+        super().__init__(model=model, args=args, train_dataset=work.steps, callbacks=list(watch))
+        self.remove_callback(PrinterCallback)
+        self.reference = Reference(model) if work.needs_start else None
+        if self.reference:
+            self.reference.place(self.accelerator)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Steps in their given order; each process takes its own share of every step."""
+        return DataLoader(
+            self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: self.collate(items[0])
+        )
+
+    def collate(self, rows: list[int]) -> dict[str, Any]:
+        examples = [self.work.examples[row] for row in rows]
+        share = batches.plan([len(example) for example in examples], self.args.world_size, self.limit)
+        micro = [[examples[row] for row in group] for group in share[self.args.process_index]]
+        return {
+            "ids": [example.id for example in examples],
+            "tokens": sum(len(example.response) for example in examples),
+            "micro": [batches.collate(group) for group in micro],
+        }
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        model.train()
+        self.step_ids = inputs["ids"]
+        inputs = self._prepare_inputs(inputs)
+        objective = self.step_objective(model, inputs)
+        losses = []
+        for number, micro in enumerate(inputs["micro"]):
+            with self.no_sync(model, last=number + 1 == len(inputs["micro"])):
+                loss = self.compute_loss(model, {**micro, "objective": objective})
+                self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        self.step_loss = torch.stack(losses).sum()
+        return self.step_loss
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+        tensors = {key: value for key, value in inputs.items() if key != "objective"}
+        start = self.reference(tensors) if self.reference else None
+        outputs = model(**inputs, start=start)
+        return outputs["loss"]
+
+    def step_objective(self, model: nn.Module, inputs: dict[str, Any]) -> Objective:
+        """The loss, normalised over the whole step; times the processes, over which gradients are averaged."""
+        scale = self.accelerator.num_processes / inputs["tokens"]
+        objective = self.work.objective(a=scale, b=self.work.options.kl * scale)
+        if self.work.options.weight_normalisation == "none":
+            return objective
+        return self.work.objective(a=self.accelerator.num_processes / self.weight_sum(model, inputs), b=objective.b)
+
+    @torch.no_grad()
+    def weight_sum(self, model: nn.Module, inputs: dict[str, Any]) -> float:
+        """Sum of the weights over the step, which their mean needs before the first gradient is taken."""
+        weights = torch.zeros((), device=self.args.device, dtype=torch.float64)
+        for micro in inputs["micro"]:
+            start = self.reference(micro) if self.reference else None
+            weights += (
+                model(**micro, objective=self.work.objective(), start=start).get("weight", weights.new_zeros(1)).sum()
+            )
+        return max(float(self.accelerator.reduce(weights)), torch.finfo(torch.float32).tiny)
+
+    def no_sync(self, model: nn.Module, last: bool) -> AbstractContextManager:
+        return nullcontext() if last else self.accelerator.no_sync(model)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
+        """Called before every update: the place to stop before a broken gradient reaches the weights."""
+        norm, loss = float(super()._get_grad_norm(model, grad_norm)), float(self.step_loss)
+        if not (math.isfinite(norm) and math.isfinite(loss)):
+            what = f"loss {loss}, gradient norm {norm}: not finite"
+            raise StageError(f"step {self.state.global_step + 1}: {what}; its batch: {', '.join(self.step_ids)}")
+        return norm
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        with readable(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with readable(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with readable(checkpoint):
+            super()._load_rng_state(checkpoint)
+
+
+def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
+    """The Trainer's arguments: AdamW, linear warm-up and cosine decay, as the params say."""
+    cuda = torch.cuda.is_available()
+    args = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=1,
+        seed=seed,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(train.warmup_ratio * steps),
+        weight_decay=train.weight_decay,
+        adam_beta1=train.adam_beta1,
+        adam_beta2=train.adam_beta2,
+        max_grad_norm=train.max_grad_norm,
+        bf16=cuda and torch.cuda.is_bf16_supported(),
+        use_cpu=not cuda,
+        gradient_checkpointing=hardware.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        save_steps=hardware.checkpoint_every,
+        save_total_limit=2,
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        log_level="error",
+        report_to=[],
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+    )
+    args._n_gpu = min(1, args.n_gpu)  # several devices are several processes, never DataParallel
+    return args
+
+
+def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> None:
+    """Write the policy as a Hugging Face folder, whole or not at all; the adapter alone if the params say so."""
+    model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
+    if tuner.is_fsdp_enabled:
+        state = tuner.accelerator.get_state_dict(tuner.model_wrapped)  # gathers the shards, on the first process
+    if not tuner.is_world_process_zero():
+        return
+    if tuner.is_fsdp_enabled:
+        model = prepare(load_model(params.policy), params.train.lora)
+        model.load_state_dict(state)
+    adapter = params.train.lora.rank and params.train.lora.save == "adapter"
+    model = model.merge_and_unload() if params.train.lora.rank and not adapter else model
+    if adapter:
+        model.peft_config["default"].revision = params.policy.revision  # of the base, which is loaded with the adapter
+    model.config.use_cache = True  # the Trainer switches it off
+    with replacing_folder(folder) as partial:
+        model.to(dtype).save_pretrained(partial)
+        load_tokenizer(params.policy).save_pretrained(partial)

@@ -1,0 +1,190 @@
+r"""The verifier: does a response's final answer equal the reference?
+
+    verify(r"... so \boxed{x = \tfrac12}.", "0.5")    ->  Verdict(correct=True, extracted=r"x = \tfrac12", reason=equal)
+    verify_all([(response, answer), ...], workers=2)  ->  [Verdict, ...]     in order
+    verify_stream(pairs, workers=2)                   ->  the same, one by one, for more pairs than memory holds
+
+The response is free text; its last `\boxed{}` counts or, if `markers`, an explicit "the answer is" / "final answer:" /
+`####`. The answer is a reference in any form that benchmarks use: a value, LaTeX, a solution with a box or `####`.
+
+Most pairs are decided in the calling process, by bounded work (`answer.judge`). What is not read there goes to
+math-verify in worker processes with limits of processor time and memory, which start when first needed. Nothing in a
+response is ever evaluated as code. What is accepted and refused: the table in the README; `versions()` for the record.
+"""
+
+import atexit
+import enum
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+
+from stages.lib.verifier.extract import extract, reference_text
+from stages.lib.verifier.limits import MAX_ANSWER, Guarded
+from stages.lib.verifier.normalize import readings, tidy
+from stages.lib.verifier.pool import Workers
+from stages.lib.verifier.quick import judge
+from stages.lib.verifier.worker import oversized, slow_readable
+
+TIMEOUT = 5.0
+_WINDOW = 1_000  # verdicts held back behind one that a worker still has
+_SHOWN = 1_000  # characters of an extracted answer that a verdict keeps
+
+
+class Reason(enum.StrEnum):
+    """Why a verdict is what it is; only `equal` is correct."""
+
+    equal = "equal"
+    different = "different"
+    no_answer = "no_answer"  # no box and no marker, an empty box, or "A or B"
+    unparsed = "unparsed"  # an answer that no path can read
+    guarded = "guarded"  # refused before evaluation: a runaway
+    timeout = "timeout"  # the worker used up its processor time
+    crashed = "crashed"  # the worker ran out of memory or died
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """extracted: the answer as the response writes it (its first 1000 characters), None without an answer."""
+
+    correct: bool
+    extracted: str | None
+    reason: Reason
+
+
+def verify(response: str, answer: str, timeout: float = TIMEOUT, *, markers: bool = True) -> Verdict:
+    """The verdict on one response.
+
+    Raises:
+        TypeError: response or answer is no string.
+    """
+    found = _quick(response, answer, markers)
+    if isinstance(found, Verdict):
+        return found
+    return _verdict(found, _shared_workers().ask(found.reference, found.got, timeout))
+
+
+def verify_all(
+    pairs: Sequence[tuple[str, str]], workers: int | None = None, timeout: float = TIMEOUT, *, markers: bool = True
+) -> list[Verdict]:
+    """The verdicts on (response, answer) pairs, in order.
+
+    Args:
+        workers: processes for the slow path; None or 0: one per core.
+        timeout: processor seconds that the slow path may spend on one pair.
+
+    Raises:
+        TypeError: a response or answer is no string.
+    """
+    return list(verify_stream(pairs, workers, timeout, markers))
+
+
+def verify_stream(
+    pairs: Iterable[tuple[str, str]], workers: int | None = None, timeout: float = TIMEOUT, markers: bool = True
+) -> Iterator[Verdict]:
+    """As `verify_all`, reading and giving pair by pair; at most a thousand verdicts are held back at any time."""
+    waiting: deque[Verdict | tuple[_Open, Future[str]]] = deque()
+    with Workers(workers or _cores()) as pool:
+        for response, answer in pairs:
+            found = _quick(response, answer, markers)
+            if isinstance(found, _Open):
+                waiting.append((found, pool.submit(found.reference, found.got, timeout)))
+            else:
+                waiting.append(found)
+            while waiting and (len(waiting) > _WINDOW or _done(waiting[0])):
+                yield _settled(waiting.popleft())
+        while waiting:
+            yield _settled(waiting.popleft())
+
+
+def versions() -> dict[str, str]:
+    """The libraries that a verdict may depend on, for the record beside the results."""
+    names = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy", "mpmath")
+    return {name: version(name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A pair that the quick path leaves to the slow one."""
+
+    extracted: str
+    reference: str
+    got: str
+
+
+def _quick(response: str, answer: str, markers: bool) -> "Verdict | _Open":
+    if not isinstance(response, str) or not isinstance(answer, str):
+        raise TypeError(f"verify takes two strings, not {type(response).__name__} and {type(answer).__name__}")
+    stated = extract(response, markers)
+    if len(stated) > 1:
+        return _hedged(stated, _reference(answer))
+    got = stated[0] if stated else ""
+    if not got.strip():
+        return Verdict(False, None, Reason.no_answer)
+    shown = got[:_SHOWN]
+    reference = _reference(answer)
+    if len(got) > MAX_ANSWER:
+        return Verdict(False, shown, Reason.guarded)
+    ruling = judge(reference, got)
+    if ruling.correct is not None:
+        return Verdict(ruling.correct, shown, Reason.equal if ruling.correct else Reason.different)
+    return Verdict(False, shown, Reason.guarded) if ruling.guarded else _leave(shown, reference, got)
+
+
+def _hedged(stated: list[str], reference: str) -> Verdict:
+    """Alternatives are one answer only if each of them is right: 15 39/40, or 639/40."""
+    if all(judge(reference, got).correct for got in stated):
+        return Verdict(True, stated[-1][:_SHOWN], Reason.equal)
+    return Verdict(False, None, Reason.no_answer)
+
+
+def _leave(shown: str, reference: str, got: str) -> "Verdict | _Open":
+    """To the slow path, unless it would refuse."""
+    try:
+        reference, got = (readings(tidy(text))[0] for text in (reference, got))
+    except Guarded:
+        return Verdict(False, shown, Reason.guarded)
+    if oversized(reference) or oversized(got):
+        return Verdict(False, shown, Reason.guarded)
+    if not slow_readable(reference) or not slow_readable(got):
+        return Verdict(False, shown, Reason.unparsed)
+    return _Open(shown, reference, got)
+
+
+@lru_cache(maxsize=4_096)
+def _reference(answer: str) -> str:
+    return reference_text(answer)
+
+
+def _done(item: "Verdict | tuple[_Open, Future[str]]") -> bool:
+    return isinstance(item, Verdict) or item[1].done()
+
+
+def _settled(item: "Verdict | tuple[_Open, Future[str]]") -> Verdict:
+    return item if isinstance(item, Verdict) else _verdict(item[0], item[1].result())
+
+
+def _verdict(found: _Open, reply: str) -> Verdict:
+    return Verdict(reply == "equal", found.extracted, Reason(reply))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_shared: dict[int, Workers] = {}
+_lock = threading.Lock()
+
+
+def _shared_workers() -> Workers:
+    """One worker for single calls, per process: a forked child must not speak through its parent's pipes."""
+    with _lock:
+        if os.getpid() not in _shared:
+            _shared.clear()
+            _shared[os.getpid()] = Workers(1)
+            atexit.register(_shared[os.getpid()].close)
+        return _shared[os.getpid()]

@@ -1,0 +1,161 @@
+r"""Where a response's answer stands: boxes, explicit markers, hedges, and everything that is no answer."""
+
+import pytest
+
+from stages.lib.verifier.extract import extract, percent_behind_box, reference_text
+from stages.lib.verifier.verify import Reason, verify
+
+BOXES = [
+    (r"\boxed{7}", ["7"]),
+    (r"so $\boxed{\frac{1}{2}}$, since 3 > 2.", [r"\frac{1}{2}"]),
+    (r"\boxed{\sqrt{a_{1}^{2}+\frac{b}{c}}}", [r"\sqrt{a_{1}^{2}+\frac{b}{c}}"]),
+    (r"first \boxed{7}, but no: \boxed{8}", ["8"]),
+    (r"\boxed{\{1,2\}}", [r"\{1,2\}"]),
+    (r"\boxed {7}", ["7"]),
+    (r"\boxed 7", ["7"]),
+    (r"$\boxed7$", ["7"]),
+    (r"\fbox{7}", ["7"]),
+    (r"\framebox{7}", ["7"]),
+    (r"\framebox[2cm]{7}", ["7"]),
+    (r"\boxed{\boxed{7}}", ["7"]),
+    (r"\boxed{x=\boxed{7}}", ["x=7"]),
+    (r"\boxed{7} then \boxed{\frac{1}{2}", ["7"]),
+    (r"\boxed{7", []),
+    (r"\boxed{", []),
+    (r"\boxed{7} and then \boxed{}", [""]),
+    (r"\boxed{ 7 }", ["7"]),
+    ("\\boxed{\n\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}\n}.", [r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"]),
+    (r"\boxedanswer{7}", []),
+]
+SEVERAL = [
+    (r"\boxed{1}, \boxed{2}", ["1, 2"]),
+    (r"$\boxed{1}$ and $\boxed{2}$", ["1, 2"]),
+    (r"$\boxed{1}$, $\boxed{2}$, and $\boxed{3}$", ["1, 2, 3"]),
+    (r"\[ \boxed{1} \quad \text{and} \quad \boxed{2} \]", ["1, 2"]),
+    (r"\boxed{1}; \boxed{2}", ["1, 2"]),
+    (r"\boxed{1} \boxed{2}", ["1, 2"]),
+    (r"\boxed{7}. So the answer is \boxed{7}", ["7"]),
+    (r"\boxed{7} \boxed{7}", ["7"]),
+    (r"$x = \boxed{1}$ or $x = \boxed{2}$", ["2"]),
+    (r"\boxed{1} or \boxed{2}", ["1", "2"]),
+    (r"$\boxed{1}$ \text{or} $\boxed{2}$", ["1", "2"]),
+    (r"$\boxed{1}$, or $\boxed{2}$", ["1", "2"]),
+    (r"\boxed{1}. Then \boxed{2}", ["2"]),
+]
+MARKERS = [
+    ("The answer is 7.", ["7"]),
+    ("the answer is: 7", ["7"]),
+    ("The final answer is $\\frac{1}{2}$. I hope it is correct.", [r"\frac{1}{2}"]),
+    ("Final Answer: The final answer is $-2$.", ["-2"]),
+    ("**Final Answer**\n\n42", ["42"]),
+    ("final answer: 42", ["42"]),
+    ("Answer: C", ["C"]),
+    ("ANSWER: (C)", ["(C)"]),
+    ("**Answer:** 42", ["42"]),
+    ("**Answer**: 42", ["42"]),
+    ("The correct answer is B.", ["B"]),
+    ("The correct option is (B).", ["(B)"]),
+    ("The answer is **42**.", ["42"]),
+    ("#### 1,234", ["1,234"]),
+    ("... = 18\n#### 18", ["18"]),
+    ("The answer is 3. Wait, the answer is 4.", ["4"]),
+    ("The answer is 3.14.", ["3.14"]),
+    ("The answer is 7 because 3 + 4 = 7.", ["7"]),
+    ("The answer is 18 dollars per day.", ["18 dollars per day"]),
+    ("The answer is $3$ and $5$.", ["3, 5"]),
+    ("The answer is $3$ or $5$.", ["3", "5"]),
+    ("The answer is $28$ %.", [r"28\%"]),
+    ("The answer is \\(x^2\\)", ["x^2"]),
+    ("The final answer is:\n\\[\nx^2\n\\]", ["x^2"]),
+    ("The answer to the problem is 12.", ["12"]),
+    ("<think>hm, 3?</think><answer>42</answer>", ["42"]),
+    ("The answers are 3 and 5.", ["3 and 5"]),
+]
+NOTHING = [
+    "",
+    "Therefore we get 7.",
+    "7",
+    "$7$",
+    "x = 7",
+    "There are 12 ways, hence 12/3 = 4 in all.",
+    "I cannot answer this.",
+    "An answer would be nice.",
+]
+
+
+@pytest.mark.parametrize(("response", "stated"), BOXES + SEVERAL)
+def test_boxes(response: str, stated: list[str]) -> None:
+    assert extract(response, markers=True) == stated
+    assert extract(response, markers=False) == stated
+
+
+@pytest.mark.parametrize(("response", "stated"), MARKERS)
+def test_markers_count_only_if_the_param_says_so(response: str, stated: list[str]) -> None:
+    assert extract(response, markers=True) == stated
+    assert extract(response, markers=False) == []
+    assert extract(rf"{response} \boxed{{5}}", markers=True) == ["5"]
+
+
+@pytest.mark.parametrize("response", NOTHING)
+def test_the_last_number_is_never_an_answer(response: str) -> None:
+    assert extract(response, markers=True) == []
+    assert verify(response, "7").reason is Reason.no_answer
+
+
+def test_what_follows_the_thoughts_counts_first() -> None:
+    assert extract(r"<think>\boxed{3}</think> \boxed{4}", markers=True) == ["4"]
+    assert extract(r"<think>\boxed{3}</think> The answer is 4.", markers=True) == ["4"]
+    assert extract(r"<think>\boxed{3}</think> Done.", markers=True) == ["3"]
+
+
+def test_a_hedge_is_no_answer_unless_all_of_it_is_right() -> None:
+    hedge = verify(r"\boxed{1} or \boxed{2}", "1")
+    assert (hedge.correct, hedge.extracted, hedge.reason) == (False, None, Reason.no_answer)
+    assert not verify(r"\boxed{1 \text{ or } 2}", "1").correct
+    assert verify(r"\boxed{15\frac{39}{40}}, or \boxed{\frac{639}{40}}", "639/40").correct
+    assert verify(r"\boxed{1 \text{ or } 2}", "x=1 or x=2").correct
+
+
+def test_only_the_end_of_a_long_response_counts() -> None:
+    assert extract(r"\boxed{7}" + "x" * 300_000, markers=True) == []
+    assert extract("x" * 300_000 + r"\boxed{7}", markers=True) == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (r"\frac12", r"\frac12"),
+        (" 073 ", "073"),
+        (r"We add and get $\boxed{\frac12}$.", r"\frac12"),
+        ("9 * 2 = 18\n#### 18", "18"),
+        ("The final answer is $7$.", "7"),
+        (r"\boxed{4.5e33} \mathrm{ergs} \mathrm{s}^{-1}", "4.5e33"),
+        ("no", "no"),
+    ],
+)
+def test_references(answer: str, expected: str) -> None:
+    assert reference_text(answer) == expected
+
+
+def test_percent_behind_a_box() -> None:
+    assert percent_behind_box(r"decreased by $\boxed{10}\%$")
+    assert percent_behind_box(r"decreased by $\boxed{10}$ percent.")
+    assert not percent_behind_box(r"decreased by $\boxed{10}$, that is 10%.")
+
+
+REASONS = [
+    (r"\boxed{7}", "7", Reason.equal),
+    (r"\boxed{8}", "7", Reason.different),
+    ("8", "7", Reason.no_answer),
+    (r"\boxed{}", "7", Reason.no_answer),
+    (r"\boxed{5 \implies}", "7", Reason.unparsed),
+    (r"\boxed{9^{9^{9^{9}}}}", "7", Reason.guarded),
+    (r"\boxed{" + "9" * 6_000 + "}", "7", Reason.guarded),
+]
+
+
+@pytest.mark.parametrize(("response", "answer", "reason"), REASONS)
+def test_reasons(response: str, answer: str, reason: Reason) -> None:
+    verdict = verify(response, answer)
+    assert (verdict.reason, verdict.correct) == (reason, reason is Reason.equal)
+    assert len(verdict.extracted or "") <= 1_000
