@@ -16,15 +16,15 @@ from stages.lib.analysis.bootstrap import Draws
 from stages.lib.analysis.evaluations import arms, read_answers, shown
 from stages.lib.records import Merged, read_problems
 from stages.lib.report import figures, formatting, page, sentences, tables
-from stages.lib.run.params import Params, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.params import Params, root
+from stages.lib.run.stage import Stage, run
 
 FIGURES = ("ESS/N", "Var(log w)", "Var(w)")
 Frames = dict[str, pd.DataFrame]
 
 
-def main() -> None:
-    params, folder, data = load(), root() / "reports", root() / "data"
+def main(stage: Stage) -> None:
+    params, folder, data = stage.params, root() / "reports", stage.data
     merged = accuracy.read_merged(data)
     table, shares, frames = measure(params, data, merged)
     frames["accuracy"] = formatting.read_csv(folder / "table.csv")

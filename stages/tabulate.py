@@ -13,12 +13,12 @@ from stages.lib.analysis import accuracy, gap
 from stages.lib.analysis.bootstrap import Draws
 from stages.lib.analysis.evaluations import BASE, read_answers
 from stages.lib.report import formatting, tables
-from stages.lib.run.params import Params, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.params import Params, root
+from stages.lib.run.stage import Stage, run
 
 
-def main() -> None:
-    params, folder, data = load(), root() / "reports", root() / "data"
+def main(stage: Stage) -> None:
+    params, folder, data = stage.params, root() / "reports", stage.data
     draws = Draws(params.report.resamples, params.report.confidence, params.report.seed)
     answers, merged = read_answers(params), accuracy.read_merged(data)
     responses = gap.read_responses(data / "scores.parquet", (params.report.clip_low, params.report.clip_high))

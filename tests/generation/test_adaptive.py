@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import shutil
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -21,6 +20,7 @@ from stages.lib.generation.rollouts import open_engine
 from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Decoding, Waves, load
+from tests.run_stage import run_stage
 
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef"
@@ -261,7 +261,7 @@ def test_adaptive_rows_are_among_the_fixed_ones(micro: Path, capsys: pytest.Capt
     found = {}
     for adaptive in (True, False):
         with_params(micro, adaptive=adaptive, wave=2)
-        sample.main()
+        run_stage(sample)
         found[adaptive] = {(row.id, row.index): row.token_ids for row in read(Rollout, "data/samples.jsonl")}
     assert len(found[False]) == 24 * 8 > len(found[True]) >= 24 * 2
     assert all(found[False][key] == tokens for key, tokens in found[True].items())
@@ -276,8 +276,7 @@ def test_resolving_nothing_opens_no_engine(micro: Path, monkeypatch: pytest.Monk
     right = [Judgement(id=id_, index=0, correct=True, extracted="1", reason="equal") for id_ in ids]
     write("data/verdicts/sample.jsonl", right)
     monkeypatch.setattr(resolve, "open_engine", None)
-    monkeypatch.setattr(sys, "argv", ["resolve", "solution"])
-    resolve.main()
+    run_stage(resolve, "solution")
     assert Path("data/resolved/solution.jsonl").read_bytes() == b""
     assert json.loads(Path("data/counts/resolve-solution.json").read_text())["responses"] == 0
 
@@ -299,7 +298,7 @@ def test_params_edited_while_the_engine_opens_are_refused(micro: Path, monkeypat
     with_params(micro, adaptive=True, wave=2)
     monkeypatch.setattr(sample, "open_engine", slow_open)
     with pytest.raises(RecordError, match="changed while the stage was starting: start it again"):
-        sample.main()
+        run_stage(sample)
     assert not Path("data/samples.jsonl").exists() and not list(Path(".scratch").glob("*.jsonl"))
 
 

@@ -1,7 +1,6 @@
 """The verify stage: every response gets its verdict, in order, also after a kill; cut-off responses are never right."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, w
 from stages.lib.run.journal import declared
 from stages.lib.run.params import Params, ParamsError
 from stages.lib.verifier.verdicts import judge
+from tests.run_stage import run_stage
 
 COUNT = 23
 
@@ -37,8 +37,7 @@ def rollout(id_: str, index: int, text: str, finish: str = "stop") -> Rollout:
 
 
 def run_verify(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["verify", name])
-    verify.main()
+    run_stage(verify, name)
 
 
 def test_every_response_is_judged_in_order(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,10 @@ import pandas as pd
 
 from stages.lib.analysis.bootstrap import Draws, crossed, holm, paired
 from stages.lib.analysis.evaluations import BASE, NAMES, Answers, Arm, arms, majority, pass_at
-from stages.lib.records import Evaluation, Judgement, Merged, RecordError, read
+from stages.lib.records import SOURCES, Cell, Evaluation, Judgement, Merged, RecordError, read
 from stages.lib.run.params import Params
 
 AVERAGE = "average"
-SOURCES = ("self", "resolved", "expert")
 PERCENT = (0.0, 100.0)
 BOUNDS = ["value", "low", "high"]
 AllAnswers = dict[str, dict[str, Answers]]
@@ -183,7 +182,7 @@ def verdict_reasons(data: Path, params: Params) -> pd.DataFrame:
     """How many verdicts had which reason: of the demonstrations, the samples, the re-solved, every policy's answers."""
     judged = ["expert", "sample", *(f"resolve-{guide}" for guide in params.resolve.guides)]
     files = {name: (Judgement, data / "verdicts" / f"{name}.jsonl") for name in judged}
-    cells = [f"{arm.data}-{arm.loss}-{seed}" for arm in arms(params) for seed in params.grid.seed]
+    cells = [Cell(arm.data, arm.loss, seed).name for arm in arms(params) for seed in params.grid.seed]
     files |= {f"evaluate-{name}": (Evaluation, data / "evaluations" / f"{name}.jsonl") for name in ("base", *cells)}
     counts = {name: Counter(row.reason for row in read(*kind)) for name, kind in files.items()}
     rows = [(name, reason, count) for name, found in counts.items() for reason, count in sorted(found.items())]

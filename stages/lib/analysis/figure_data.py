@@ -10,6 +10,7 @@ from stages.lib.analysis.bootstrap import Draws
 from stages.lib.analysis.evaluations import arms
 from stages.lib.analysis.gap import Tokens
 from stages.lib.analysis.gap_table import SUBSETS, summed
+from stages.lib.records import Cell
 from stages.lib.report.formatting import read_csv
 from stages.lib.run.params import Params, root
 
@@ -79,7 +80,7 @@ def training(params: Params) -> pd.DataFrame:
     frames = []
     for arm in arms(params):
         for seed in params.grid.seed:
-            frame = read_csv(root() / f"data/training/{arm.data}-{arm.loss}-{seed}.csv")
+            frame = read_csv(root() / f"data/training/{Cell(arm.data, arm.loss, seed).name}.csv")
             frame.insert(0, "arm", arm.name)
             frames.append(frame.drop(columns="probe"))
     return pd.concat(frames, ignore_index=True)
