@@ -67,7 +67,8 @@ def test_ordinary_words_are_not_hidden() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_as_one_line(number: int) -> None:
-    script = "import os, time; from stages.lib.run.exits import one_line_errors; one_line_errors(lambda: (os.kill(os.getpid(), %d), time.sleep(9)))"
+    script = "import os, time\nfrom stages.lib.run.exits import one_line_errors\n"
+    script += "one_line_errors(lambda: (os.kill(os.getpid(), %d), time.sleep(9)))"
     environment = {**os.environ, "PYTHONPATH": "."}
 
     def heed() -> None:  # a shell's background jobs ignore Ctrl-C, and pass that on
