@@ -19,7 +19,7 @@ from tqdm import tqdm
 from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Cell, Evaluation, Judgement, Problem, RecordError, Rollout, read_problems, write
+from stages.lib.records import Cell, Evaluation, Problem, RecordError, Rollout, Verdict, read_problems, write
 from stages.lib.run.params import Params, Policy, root
 from stages.lib.run.stage import Stage, run
 from stages.lib.verifier.verdicts import judge
@@ -84,15 +84,15 @@ def evaluations(drawn: Drawn, requests: list[Request], problems: Problems, param
 
 def verdicts(
     drawn: Drawn, requests: list[Request], problems: Problems, params: Params
-) -> Iterator[tuple[Rollout, Judgement]]:
+) -> Iterator[tuple[Rollout, Verdict]]:
     """The responses with their verdicts, streaming."""
     references = {key: row.answer for key, (_, row) in problems.items()}
-    found: Iterable[Judgement] = judge(drawn.rows(requests), references, params.verify, params.hardware.workers or None)
+    found: Iterable[Verdict] = judge(drawn.rows(requests), references, params.verify, params.hardware.workers or None)
     bar = tqdm(found, total=len(requests), desc="verify", unit="response")
     yield from zip(drawn.rows(requests), bar, strict=True)
 
 
-def answered(benchmark: str, problem: Problem, rollout: Rollout, verdict: Judgement) -> Evaluation:
+def answered(benchmark: str, problem: Problem, rollout: Rollout, verdict: Verdict) -> Evaluation:
     return Evaluation(
         benchmark=benchmark,
         id=problem.id,

@@ -11,7 +11,7 @@ from functools import partial
 from stages.lib.generation.adaptive import report_cost, sample_adaptively
 from stages.lib.generation.rollouts import Drawn, open_engine
 from stages.lib.policy import context_window, load_tokenizer
-from stages.lib.records import Judgement, Problem, read, read_problems
+from stages.lib.records import Problem, Verdict, read, read_problems
 from stages.lib.rewriting.guides import Guided, GuideError, known_guide
 from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.params import Params
@@ -32,7 +32,7 @@ CHOOSING = (  # inputs that decide which responses are drawn, and shape none of 
 
 def main(stage: Stage) -> None:
     params, kind = stage.params, known_guide(stage.item["guide"])
-    solved = {row.id for row in read(Judgement, stage.data / "verdicts" / "sample.jsonl") if row.correct}
+    solved = {row.id for row in read(Verdict, stage.data / "verdicts" / "sample.jsonl") if row.correct}
     problems = read_problems(stage.data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
     prompts, notes = guided_prompts(unsolved, kind, params) if unsolved else ([], {})

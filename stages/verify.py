@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems
+from stages.lib.records import Problem, Rollout, Verdict, dumps, read, read_problems
 from stages.lib.rewriting.guides import known_guide
 from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.files import write_counts
@@ -36,12 +36,12 @@ def main(stage: Stage) -> None:
     with stage.journal() as journal:
         done = sum(1 for _ in journal.lines())
         rows = islice(responses(name, guide, stage.data), done, None)
-        found = judgements(rows, problems, guide, stage.params)
+        found = verdicts(rows, problems, guide, stage.params)
         bar = iter(tqdm(found, desc=f"verify {name}", unit="response", initial=done))
         while batch := list(islice(bar, BATCH)):
             journal.append(dumps(row) for row in batch)
         journal.deliver(out)
-    count(name, read(Judgement, out))
+    count(name, read(Verdict, out))
 
 
 def responses(name: str, guide: str | None, data: Path) -> Iterator[Rollout]:
@@ -53,9 +53,9 @@ def responses(name: str, guide: str | None, data: Path) -> Iterator[Rollout]:
         yield from read(Rollout, data / (f"resolved/{guide}.jsonl" if guide else "samples.jsonl"))
 
 
-def judgements(
+def verdicts(
     rows: Iterator[Rollout], problems: dict[str, Problem], guide: str | None, params: Params
-) -> Iterator[Judgement]:
+) -> Iterator[Verdict]:
     """The verdicts on the rows; `guide`: what re-solved ones were shown."""
     workers = params.hardware.workers or None
     if guide:
@@ -63,7 +63,7 @@ def judgements(
     return judge(rows, {id_: row.answer for id_, row in problems.items()}, params.verify, workers)
 
 
-def count(name: str, rows: Iterator[Judgement]) -> None:
+def count(name: str, rows: Iterator[Verdict]) -> None:
     """Count the verdicts by reason and say so."""
     reasons: Counter[str] = Counter()
     solved: set[str] = set()

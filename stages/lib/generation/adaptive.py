@@ -23,12 +23,12 @@ from typing import Any
 from tqdm import tqdm
 
 from stages.lib.generation.rollouts import Drawn, Request
-from stages.lib.records import Judgement, Rollout
+from stages.lib.records import Rollout, Verdict
 from stages.lib.run.files import write_counts
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Waves
 
-Judge = Callable[[Iterable[Rollout]], Iterator[Judgement]]
+Judge = Callable[[Iterable[Rollout]], Iterator[Verdict]]
 
 
 def sample_adaptively(
