@@ -66,7 +66,7 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
         tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 
     curve = [{**vars(cell), **row} for row in watch.rows(tuner.state)]
-    save(tuner, params, dtype, folder / TRAINED / POLICY)
+    save(tuner, params.policy, params.train.lora, dtype, folder / TRAINED / POLICY)
     if tuner.is_world_process_zero():
         write(curve, folder / TRAINED / CURVE)
         write_checksums(folder / TRAINED)
