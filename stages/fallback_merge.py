@@ -65,7 +65,7 @@ def token_counter(policy: Policy) -> Callable[[TrainingRow], int]:
 
 
 def merge(problems: list[Problem], verdicts: Path, guide: str, seed: int) -> list[Merged]:
-    """One row per problem: where its response comes from, and how many were right on the way."""
+    """One row per problem: where its response comes from, and how many were correct on the way."""
     names = ("sample", f"resolve-{guide}", "expert")
     samples, resolved, expert = (by_problem(verdicts / f"{name}.jsonl") for name in names)
     return [choose(p.id, samples.get(p.id, []), resolved.get(p.id, []), expert[p.id][0], seed) for p in problems]
