@@ -182,7 +182,9 @@ def test_no_samples_asked_for(refused: Refused) -> None:
     assert "sample.n must be at least 1, not 0" in refused("sample")
 
 
-def test_a_loss_that_is_none(refused: Refused) -> None:
+def test_a_loss_that_is_none(refused: Refused, checkout: Path) -> None:
+    set_param("files: models/micro/policy", "files: params.yaml")
+    write(checkout / "data" / "train" / "expert.jsonl", [])
     message = refused("train", "expert", "sftt", "0")
     assert "'sftt'" in message and "sft, dft" in message
 
@@ -193,7 +195,7 @@ def test_a_data_set_that_is_none(refused: Refused) -> None:
 
 
 def test_arguments_that_evaluate_does_not_take(refused: Refused) -> None:
-    assert "evaluate takes `base`, or data, loss and seed" in refused("evaluate", "expert", "sft")
+    assert "evaluate takes `base` or `DATA LOSS SEED`" in refused("evaluate", "expert", "sft")
 
 
 def test_benchmarks_that_are_not_there(refused: Refused) -> None:
