@@ -226,6 +226,7 @@ class Hardware(Strict):
     threads: Annotated[int, Field(ge=0)]
     workers: Annotated[int, Field(ge=0)]
     tensor_parallel: Annotated[int, Field(ge=1)]
+    gpu_memory_utilization: Annotated[float, Field(ge=0.05, le=1.0)]
     engines: Annotated[int, Field(ge=1)]
     ray: bool
 
