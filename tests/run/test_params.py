@@ -52,6 +52,8 @@ def test_every_key_has_a_comment() -> None:
         (GRID_LOSS, "  loss: []\n", r"grid\.loss must be a list of at least one value"),
         ("  subset: ", "  # subset: ", r"missing key problems\.subset"),
         ("policy:", "policy: [", "not readable as YAML"),
+        ("policy:", ": x\npolicy:", r"unknown key null; did you mean"),
+        ("policy:", "? 2026-01-02\n: x\npolicy:", r"the file cannot be used: keys must be str"),
         ("  revision: null", "  revision: 2026-01-02", r"policy\.revision must be str, not dict .*2026-01-02"),
         ("  mapping: null", "  mapping: 3", r"problems\.mapping must be str, not int 3"),
         ("  mapping: null", "  mapping: {prblem: q}", r"unknown key problems\.mapping\.prblem; did you mean problem\?"),

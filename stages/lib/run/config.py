@@ -52,11 +52,14 @@ def from_dict(cls: type[T], raw: Any, where: str = "") -> T:
         ParamsError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
     try:  # as JSON: from Python objects, a strict dataclass takes only its own instances
-        return adapter(cls).validate_json(json.dumps(raw, default=_named))
-    except ValidationError as error:
-        raise ParamsError(_line(_first(error, raw), cls, raw, where)) from None
-    except (TypeError, ValueError) as error:
+        text = json.dumps(raw, default=_named)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ParamsError(f"{where or 'the file'} cannot be used: {short(error)}") from None
+    try:
+        return adapter(cls).validate_json(text)
+    except ValidationError as error:
+        plain = json.loads(text)
+        raise ParamsError(_line(_first(error, plain), cls, plain, where)) from None
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
