@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV ?= $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint
+.PHONY: repro test lint exp-table
 repro: $(VENV)/ready
 	@python -m tools.mend_lock
 	dvc repro
@@ -15,7 +15,13 @@ lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
 
+# `dvc exp show` without prompts, files and sums: the accuracies, and the params that differ
+exp-table: $(VENV)/ready
+	@dvc exp show --no-pager --only-changed --hide-workspace \
+	    --drop 'Created|share|^data|^models|^reports|^stages|^prompt' $(ARGS)
+
 $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement requirements.txt
+	-git config merge.dvc-lock.driver "python -m tools.merge_lock %O %A %B"
 	touch $@
