@@ -135,15 +135,15 @@ def _histogram(ax: Axes, parts: dict[str, pd.DataFrame], means: pd.DataFrame) ->
 def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
     """Expert's and rewritten responses side by side per group of problems, a panel a figure, with intervals.
 
-    frame: group, data, figure, value, low, high.
+    frame: group, side, figure, value, low, high.
     """
     figure, axes = panels(1, len(figures))
     for ax, name in zip(axes[0], figures, strict=True):
         part = frame[frame["figure"] == name]
         groups = list(part["group"].unique())
-        for i, data in enumerate(("expert", "rewritten")):
-            rows = part[part["data"] == data].set_index("group").reindex(groups)
-            _dots(ax, np.arange(len(groups)) + 0.16 * (2 * i - 1), rows, DATA[data], MARKERS[i], data)
+        for i, side in enumerate(("expert", "rewritten")):
+            rows = part[part["side"] == side].set_index("group").reindex(groups)
+            _dots(ax, np.arange(len(groups)) + 0.16 * (2 * i - 1), rows, DATA[side], MARKERS[i], side)
         ax.set_xticks(range(len(groups)), groups)
         ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
@@ -181,15 +181,15 @@ def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
 def gains(solved: pd.DataFrame, gain: pd.DataFrame, scale: str) -> Figure:
     """Left: training problems by how readily the policy solves them. Right: held-out problems by their gap.
 
-    solved: group (on `scale`), data, value, low, high; gain: arm, gap, value, low, high (empty: no benchmark has
+    solved: group (on `scale`), side, value, low, high; gain: arm, gap, value, low, high (empty: no benchmark has
     demonstrations).
     """
     figure, axes = panels(1, 2)
     left, right = axes[0]
     groups = list(solved["group"].unique())
-    for i, (data, part) in enumerate(solved.groupby("data", sort=False)):
+    for i, (side, part) in enumerate(solved.groupby("side", sort=False)):
         rows = part.set_index("group").reindex(groups)
-        _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[data], MARKERS[i], data)
+        _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[str(side)], MARKERS[i], str(side))
     left.set_xticks(range(len(groups)), groups)
     left.set(xlabel=scale, ylabel="−log p (nats per token)", ylim=(0, None))
     left.legend(fontsize=8)

@@ -1,6 +1,6 @@
-"""How the numbers are laid out: DataFrames of `tables`, `comparison` and `gain` as tables of text.
+"""How the numbers are laid out: the frames of analysis/ as tables of text.
 
-The same views make reports/*.md and reports/index.html, so that the two cannot differ.
+The same tables make reports/*.md and reports/index.html, so that the two cannot differ.
 """
 
 from collections.abc import Iterator
@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stages.lib import importance
-from stages.lib.analysis.accuracy import AVERAGE, kind
+from stages.lib.analysis.accuracy import AVERAGE
+from stages.lib.analysis.frames import rows_where
+from stages.lib.analysis.gap import SIDES
+from stages.lib.analysis.gap_table import B_KNOWN, B_ONE, gap_rows
 from stages.lib.report.formatting import Table, p_value, show
-from stages.lib.run.params import Params
+from stages.lib.run.params import Decoding, Report
 
 BOUNDS = ["value", "low", "high"]
 LEVELS = {"token": "per token", "response": "per response", "response / length": "per response, length-normalised"}
@@ -34,9 +37,16 @@ def best(frame: pd.DataFrame) -> set[tuple[int, int]]:
 
 def effects(frame: pd.DataFrame) -> tuple[Table, Table]:
     """On the average over benchmarks, with tests and effect sizes: factors and arms against the base; pairs of arms."""
-    average = frame[frame["benchmark"] == AVERAGE]
-    pairs = average["contrast"].map(kind) == "pair"
-    return _effects(average[~pairs]), _effects(average[pairs])
+    average = rows_where(frame, benchmark=AVERAGE)
+    return _effects(average[average["kind"] != "pair"]), _effects(rows_where(average, kind="pair"))
+
+
+def contrast_name(row: dict) -> str:
+    """ "data: rewritten − expert", "interaction: rewritten × dft", "DR+SFT − SFT"."""
+    if row["kind"] == "interaction":
+        return f"interaction: {row['new']} × {row['by']}"
+    factor = f"{row['kind']}: " if row["kind"] in ("data", "loss") else ""
+    return f"{factor}{row['new']} − {row['old']}"
 
 
 def _effects(frame: pd.DataFrame) -> Table:
@@ -45,7 +55,7 @@ def _effects(frame: pd.DataFrame) -> Table:
     for row in frame.to_dict("records"):
         tests = [p_value(row[name]) for name in ("p", "p_holm", "p_wilcoxon")]
         sizes = [show(row[name], digits=2) for name in ("d_z", "rank_biserial")]
-        rows.append([row["contrast"], show(row["value"], row["low"], row["high"], 1), *tests, *sizes])
+        rows.append([contrast_name(row), show(row["value"], row["low"], row["high"], 1), *tests, *sizes])
     return Table(header, rows)
 
 
@@ -80,10 +90,10 @@ def solved(frame: pd.DataFrame) -> Table:
 
 def gap_all(table: pd.DataFrame) -> Table:
     """All problems, b = 1: every figure, expert's against rewritten and the paired difference."""
-    part = table[(table["problems"] == "all") & (table["behaviour"] == "b = 1")]
+    part = gap_rows(table, problems="all", behaviour=B_ONE)
     rows = []
     for (level, figure), own in part.groupby(["level", "figure"], sort=False):
-        cells = {row["data"]: show(row["value"], row["low"], row["high"]) for row in own.to_dict("records")}
+        cells = {row["side"]: show(row["value"], row["low"], row["high"]) for row in own.to_dict("records")}
         label = f"{figure} {LEVELS[level]}" + threshold(figure, own["count"].iloc[0])
         rows.append([label, *(cells[name] for name in ("expert", "rewritten", "difference"))])
     return Table(["w = p (b = 1)", "expert", "rewritten", "difference"], rows)
@@ -97,18 +107,18 @@ def threshold(figure: str, count: int) -> str:
 def gap_sources(table: pd.DataFrame) -> Table:
     """Per token, b = 1, by the source of the rewritten response: the problems are the same in both rows of a source."""
     names = ["mean log w", "ESS/N", "Var(log w)", "Var(w)"]
-    part = table[(table["level"] == "token") & (table["behaviour"] == "b = 1") & (table["data"] != "difference")]
+    part = gap_rows(table, level="token", behaviour=B_ONE, side=SIDES)
     rows = []
-    for (subset, data), own in part.groupby(["problems", "data"], sort=False):
+    for (subset, side), own in part.groupby(["problems", "side"], sort=False):
         cells = own.set_index("figure").loc[names, BOUNDS]
-        label = [f"{subset} (n = {own['count'].iloc[0]}): {data}"]
+        label = [f"{subset} (n = {own['count'].iloc[0]}): {side}"]
         rows.append([*label, *(show(*row) for row in cells.itertuples(index=False))])
     return Table(["w = p (b = 1), per token", *names], rows)
 
 
 def gap_known(table: pd.DataFrame) -> Table:
     """The policy's own responses, whose density is known: figures down, sources across."""
-    part = table[table["behaviour"] == "known"]
+    part = gap_rows(table, behaviour=B_KNOWN)
     subsets = list(part["problems"].unique())
     rows = []
     for (level, figure), own in part.groupby(["level", "figure"], sort=False):
@@ -143,17 +153,17 @@ def counts(values: object, label: str = "") -> Iterator[list[str]]:
         yield [label, f"{values:g}" if isinstance(values, float) else str(values)]
 
 
-def accuracy_note(params: Params, seeds: int) -> str:
+def accuracy_note(evaluate: Decoding, report: Report, seeds: int) -> str:
     return (
-        f"avg@{params.evaluate.n} in % at temperature {params.evaluate.temperature:g}, mean over {seeds} training "
-        f"{'seed' if seeds == 1 else 'seeds'}; in brackets {100 * params.report.confidence:g} % intervals from a "
-        f"bootstrap over problems and seeds ({params.report.resamples} resamples); the base's over problems."
+        f"avg@{evaluate.n} in % at temperature {evaluate.temperature:g}, mean over {seeds} training "
+        f"{'seed' if seeds == 1 else 'seeds'}; in brackets {100 * report.confidence:g} % intervals from a "
+        f"bootstrap over problems and seeds ({report.resamples} resamples); the base's over problems."
     )
 
 
-def effects_note(params: Params) -> str:
+def effects_note(evaluate: Decoding, report: Report) -> str:
     return (
-        f"Percentage points of avg@{params.evaluate.n}, average over benchmarks. {100 * params.report.confidence:g} % "
+        f"Percentage points of avg@{evaluate.n}, average over benchmarks. {100 * report.confidence:g} % "
         "intervals and p over problems and seeds; p (Holm) adjusted "
         "for all rows of a kind (factors, against the base, pairs); Wilcoxon's p, d_z and the "
         "rank-biserial correlation over problems at these seeds. Every benchmark is in effects.csv."
@@ -168,8 +178,7 @@ COMPOSITION_NOTE = (
 )
 
 
-def gap_note(params: Params) -> str:
-    report = params.report
+def gap_note(report: Report) -> str:
     return (
         f"The same problems on both sides; {100 * report.confidence:g} % intervals from a bootstrap over problems. "
         "b = 1: the unknown density of the author is taken as 1 for every response, so that w = p, as DFT does. "
