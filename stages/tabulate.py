@@ -14,7 +14,7 @@ from stages.lib.analysis.arms import BASE
 from stages.lib.analysis.bootstrap import Draws
 from stages.lib.analysis.effects import effects
 from stages.lib.analysis.evaluations import read_answers
-from stages.lib.analysis.frames import rows_where, write_csv
+from stages.lib.analysis.frames import records, rows_where, write_csv
 from stages.lib.report import formatting, tables
 from stages.lib.run.params import Params, load, root
 from stages.lib.run.stage import run
@@ -35,11 +35,11 @@ def main() -> None:
     write_csv(folder / "evaluation.csv", accuracy.evaluation(answers, draws))
     write_csv(folder / "verdicts.csv", composition.verdict_reasons(data, params.grid, params.resolve.guides))
     formatting.write_json(folder / "metrics.json", accuracy.metrics(results, shares, ess))
-    average = rows_where(results, benchmark=accuracy.AVERAGE).set_index("arm")
-    best = average["value"].idxmax()
+    average = {row["arm"]: row for row in records(rows_where(results, benchmark=accuracy.AVERAGE))}
+    best = max(average, key=lambda arm: average[arm]["value"])
     print(
-        f"tabulate: {len(answers) - 1} arms x {len(params.grid.seed)} seeds; base {average['value'][BASE]:.1f} %, "
-        f"highest {best} {formatting.show(*average.loc[best, tables.BOUNDS], digits=1)} % -> {folder / 'table.md'}"
+        f"tabulate: {len(answers) - 1} arms x {len(params.grid.seed)} seeds; base {average[BASE]['value']:.1f} %, "
+        f"highest {best} {formatting.interval(average[best], 1)} % -> {folder / 'table.md'}"
     )
 
 

@@ -1,6 +1,7 @@
 """Where the rewritten rows come from, what was solved on the way, and which verdicts there were."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -51,7 +52,7 @@ def _rates(verdicts: list[Judgement], first: int) -> list[float]:
     return [len(ids), len(verdicts), first, *shares, 100 * len(solved) / max(1, len(ids))]
 
 
-def verdict_reasons(data: Path, grid: Grid, guides: list[str]) -> pd.DataFrame:
+def verdict_reasons(data: Path, grid: Grid, guides: Sequence[str]) -> pd.DataFrame:
     """How many verdicts had which reason: of the demonstrations, the samples, the re-solved, every policy's answers."""
     counts: dict[str, Counter[str]] = {}
     for name in ("expert", "sample", *(f"resolve-{guide}" for guide in guides)):

@@ -1,12 +1,15 @@
 """Tidy data on disk: CSV files with six significant digits, which is more than any interval here bears."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from stages.lib.records import RecordError
 from stages.lib.run.files import replacing
+
+Row = dict[str, Any]
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -34,3 +37,14 @@ def rows_where(frame: pd.DataFrame, **wanted: str | Sequence[str]) -> pd.DataFra
     for column, value in wanted.items():
         keep &= frame[column].isin([value] if isinstance(value, str) else list(value))
     return frame[keep]
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """A dictionary a row, column names as keys."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def parts(frame: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each value of a text column, in the order of first appearance."""
+    for name, part in frame.groupby(column, sort=False):
+        yield str(name), part

@@ -11,7 +11,7 @@ expert's (fallback: both sides are the same). level: token, response (sum of its
 (their mean). difference: rewritten - expert in the same resample.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -126,7 +126,7 @@ def _labels(names: list[str], sides: int) -> tuple[list[str], list[str]]:
 
 
 def ordered(
-    pools: Sequence[tuple[Array, np.ndarray]], figures: dict[str, Callable[[Array], float]], draws: Draws
+    pools: Sequence[tuple[Array, np.ndarray]], figures: Mapping[str, Callable[[Array], float]], draws: Draws
 ) -> Iterator[tuple[str, str, Estimate]]:
     """As `summed`, for figures of the log-weights [N] themselves, each with its problem [N]: percentile intervals."""
     problems = 1 + max(problem.max() for _, problem in pools)

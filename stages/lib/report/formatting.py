@@ -6,8 +6,9 @@ markdown(Table(["arm"], [["SFT"]]))       # a pipe table
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stages.lib.run.files import replacing
 
@@ -33,6 +34,11 @@ def show(value: float, low: float = NAN, high: float = NAN, digits: int | None =
         digits = 2 if scale <= 0 else min(6, max(0, 1 - math.floor(math.log10(scale))))
     ends = "" if math.isnan(low) else f" [{_number(low, digits)}, {_number(high, digits)}]"
     return _number(value, digits) + ends
+
+
+def interval(row: Mapping[str, Any], digits: int | None = None) -> str:
+    """`show` of a row's value, low and high."""
+    return show(row["value"], row["low"], row["high"], digits)
 
 
 def _number(value: float, digits: int) -> str:

@@ -76,7 +76,7 @@ def picture(path: Path) -> str:
 
 def settings(params: Params) -> Table:
     """Every param but the machine's, as dotted keys."""
-    shown = {
+    shown: dict[str, Any] = {
         "policy": params.policy,
         "prompt": params.prompt,
         "problems": params.problems,

@@ -10,9 +10,9 @@ import pandas as pd
 
 from stages.lib.analysis.accuracy import AVERAGE
 from stages.lib.analysis.arms import BASE, Arm
-from stages.lib.analysis.frames import rows_where
+from stages.lib.analysis.frames import Row, parts, records, rows_where
 from stages.lib.analysis.gap_table import B_ONE, DIFFERENCE, gap_rows
-from stages.lib.report.formatting import show
+from stages.lib.report.formatting import interval, show
 from stages.lib.run.params import Grid
 
 SMALLER = {"ESS/N": 1, "CV²": -1, "Var(log w)": -1, "mean log w": 1, "MAD(log w)": -1, "top 1 % share": -1}
@@ -41,36 +41,35 @@ CONTROLS = {  # (data, control): the question, and what a difference above, belo
 }  # fmt: skip
 
 
-def amount(row: dict, unit: str = "points") -> str:
+def amount(row: Row, unit: str = "points") -> str:
     """ "38.3 points [34.7, 42.2]"."""
-    value, interval = show(abs(row["value"]), digits=1), show(row["value"], row["low"], row["high"], 1).split(" ", 1)[1]
-    return f"{value} {unit} {interval}"
+    value, ends = show(abs(row["value"]), digits=1), interval(row, 1).split(" ", 1)[1]
+    return f"{value} {unit} {ends}"
 
 
-def direction(row: dict) -> int:
+def direction(row: Row) -> int:
     """1 or -1 where the interval lies above or below 0, else 0."""
     return (row["low"] > 0) - (row["high"] < 0)
 
 
 def effect(rows: pd.DataFrame, subject: str) -> str:
     """One contrast on the average, then benchmark by benchmark; `rows`: its rows, a benchmark each."""
-    rows = rows.set_index("benchmark")
-    average = rows.loc[AVERAGE].to_dict()
+    [average] = records(rows_where(rows, benchmark=AVERAGE))
     verb = {1: "raises", -1: "lowers"}.get(direction(average))
     if verb:
         text = f"{subject} {verb} average accuracy by {amount(average)}."
     else:
         text = f"{subject}: neither a gain nor a loss in average accuracy is shown, {show_points(average)}."
-    return f"{text} {by_benchmark(rows.drop(AVERAGE))}"
+    return f"{text} {by_benchmark(rows[rows['benchmark'] != AVERAGE])}"
 
 
-def show_points(row: dict) -> str:
-    return show(row["value"], row["low"], row["high"], 1) + " points"
+def show_points(row: Row) -> str:
+    return interval(row, 1) + " points"
 
 
 def by_benchmark(rows: pd.DataFrame) -> str:
     """ "Benchmark by benchmark: up on a, b; down on c; not told apart on d." """
-    signs = {name: direction(row) for name, row in rows.to_dict("index").items()}
+    signs = {row["benchmark"]: direction(row) for row in records(rows)}
     words = {1: "up on", -1: "down on", 0: "not told apart on"}
     parts = [f"{word} {', '.join(n for n, s in signs.items() if s == sign)}" for sign, word in words.items()
              if sign in signs.values()]  # fmt: skip
@@ -84,13 +83,13 @@ def accuracy(effects: pd.DataFrame, results: pd.DataFrame) -> list[str]:
         "loss": "The {new} rather than the {old} loss",
     }
     factors = rows_where(effects, kind=list(subjects)).groupby(["kind", "new", "old"], sort=False)
-    lines = [effect(rows, subjects[kind].format(new=new, old=old)) for (kind, new, old), rows in factors]
+    lines = [effect(rows, subjects[str(kind)].format(new=new, old=old)) for (kind, new, old), rows in factors]
     return [*lines, *interactions(effects), against_base(effects, results)]
 
 
 def interactions(effects: pd.DataFrame) -> Iterator[str]:
     """One sentence each, but for those of many that are not told apart from 0: these share one."""
-    rows = rows_where(effects, benchmark=AVERAGE, kind="interaction").to_dict("records")
+    rows = records(rows_where(effects, benchmark=AVERAGE, kind="interaction"))
     told = [row for row in rows if len(rows) < 4 or direction(row)]
     yield from map(interaction, told)
     if len(told) < len(rows):
@@ -98,7 +97,7 @@ def interactions(effects: pd.DataFrame) -> Iterator[str]:
         yield f"No interaction is shown for {len(rows) - len(told)}{other} pairs of a data set and a loss."
 
 
-def interaction(row: dict) -> str:
+def interaction(row: Row) -> str:
     data, loss = row["new"], row["by"]
     if not direction(row):
         return f"That {data} data and {loss} do more or less together than apart is not shown: {show_points(row)}."
@@ -107,8 +106,8 @@ def interaction(row: dict) -> str:
 
 
 def against_base(effects: pd.DataFrame, results: pd.DataFrame) -> str:
-    rows = rows_where(effects, benchmark=AVERAGE, kind="base").to_dict("records")
-    base = rows_where(results, arm=BASE, benchmark=AVERAGE)["value"].iloc[0]
+    rows = records(rows_where(effects, benchmark=AVERAGE, kind="base"))
+    base = float(rows_where(results, arm=BASE, benchmark=AVERAGE)["value"].iloc[0])
     words = {1: "better than it", -1: "worse than it", 0: "not told apart from it"}
     parts = []
     for sign, word in words.items():
@@ -124,7 +123,7 @@ def gap(table: pd.DataFrame, paired: pd.DataFrame, shares: pd.DataFrame) -> list
         compare(table, "Var(log w)", "Var(log p) per token", higher="wider", lower="smaller"),
         variance(table),
     ]
-    for row in paired.to_dict("records"):
+    for row in records(paired):
         if row["problems"] != "all":
             word = {1: "more", -1: "less"}.get(direction(row), "on average neither more nor less")
             lines.append(
@@ -133,16 +132,16 @@ def gap(table: pd.DataFrame, paired: pd.DataFrame, shares: pd.DataFrame) -> list
                 f"token; it is more probable in {row['higher']:.0f} % of them."
             )
     lines.append(disagreeing(table))
-    kept = shares.set_index("source").loc["expert", "share"]
+    kept = float(rows_where(shares, source="expert")["share"].iloc[0])
     return [
         *lines,
         f"{show(kept, digits=1)} % of the problems keep the expert's response: there the gap is what it was.",
     ]
 
 
-def _cells(table: pd.DataFrame, subset: str, figure: str) -> dict[str, dict]:
+def _cells(table: pd.DataFrame, subset: str, figure: str) -> dict[str, Row]:
     part = gap_rows(table, problems=subset, figure=figure, level="token", behaviour=B_ONE)
-    return {row["side"]: row for row in part.to_dict("records")}
+    return {row["side"]: row for row in records(part)}
 
 
 def compare(table: pd.DataFrame, figure: str, name: str, higher: str, lower: str) -> str:
@@ -168,7 +167,7 @@ def disagreeing(table: pd.DataFrame) -> str:
     """The figures at b = 1 that say nothing, or the opposite of a smaller gap."""
     part = gap_rows(table, problems="all", behaviour=B_ONE, side=DIFFERENCE)
     verdicts: dict[int, list[str]] = {1: [], -1: [], 0: []}
-    for row in part.to_dict("records"):
+    for row in records(part):
         sign = SMALLER.get(row["figure"], 0)
         if sign:
             verdicts[direction(row) * sign].append(f"{row['figure']} per {row['level']}")
@@ -183,7 +182,7 @@ def disagreeing(table: pd.DataFrame) -> str:
 def training(curves: pd.DataFrame) -> list[str]:
     """Per arm, what ESS/N, Var(log p) and KL did from the first to the last step, on the arm's own data."""
     lines = []
-    for arm, part in curves.groupby("arm", sort=False):
+    for arm, part in parts(curves, "arm"):
         ends = part[part["step"].isin([part["step"].min(), part["step"].max()])]
         words = []
         for column, name in (("ess", "ESS/N"), ("logp_var", "Var(log p)"), ("nll", "−log p of the data")):
@@ -209,7 +208,7 @@ def tokens(shares: pd.DataFrame) -> str:
 
 def solved(frame: pd.DataFrame, scale: str) -> str:
     """Is the expert further away where the policy's own samples fail? scale: what the groups stand for."""
-    rows = rows_where(frame, side="expert").to_dict("records")
+    rows = records(rows_where(frame, side="expert"))
     first, last = rows[0], rows[-1]
     texts = [f"{show(row['value'], row['low'], row['high'])} nats per token at {row['group']}" for row in (first, last)]
     if first["low"] > last["high"]:
@@ -227,9 +226,9 @@ def gain(correlations: pd.DataFrame) -> str:
         return "No benchmark has the expert's solutions, so the gap of a held-out problem is not known."
     words = {1: "higher", -1: "lower"}
     parts = []
-    for row in correlations.to_dict("records"):
+    for row in records(correlations):
         sign = words.get(direction(row))
-        value = show(row["value"], row["low"], row["high"], 2)
+        value = interval(row, 2)
         parts.append(f"{row['arm']} {sign or 'not shown to depend on the gap'} ({value})")
     return (
         "Gain over the base where the policy is further from the expert's solution (rank correlation within "
@@ -266,11 +265,11 @@ def penalties(effects: pd.DataFrame, grid: Grid) -> Iterator[str]:
             yield f"Does a KL penalty of {beta} to the initial policy help {plain}? {'; '.join(parts)}."
 
 
-def contrast(effects: pd.DataFrame, new: str, old: str) -> dict:
+def contrast(effects: pd.DataFrame, new: str, old: str) -> Row:
     """The average row of new − old, whichever way round the table has it."""
     pairs = rows_where(effects, benchmark=AVERAGE, kind="pair")
-    found = rows_where(pairs, new=new, old=old).to_dict("records")
+    found = records(rows_where(pairs, new=new, old=old))
     if found:
         return found[0]
-    [row] = rows_where(pairs, new=old, old=new).to_dict("records")
+    [row] = records(rows_where(pairs, new=old, old=new))
     return {**row, "value": -row["value"], "low": -row["high"], "high": -row["low"]}

@@ -9,10 +9,10 @@ import pandas as pd
 
 from stages.lib import importance
 from stages.lib.analysis.accuracy import AVERAGE
-from stages.lib.analysis.frames import rows_where
+from stages.lib.analysis.frames import Row, parts, records, rows_where
 from stages.lib.analysis.gap import SIDES
 from stages.lib.analysis.gap_table import B_KNOWN, B_ONE, gap_rows
-from stages.lib.report.formatting import Table, p_value, show
+from stages.lib.report.formatting import Table, interval, p_value, show
 from stages.lib.run.params import Decoding, Report
 
 BOUNDS = ["value", "low", "high"]
@@ -23,8 +23,8 @@ def results(frame: pd.DataFrame) -> Table:
     """Arms down, benchmarks across."""
     names = list(frame["benchmark"].unique())
     rows = []
-    for arm, part in frame.groupby("arm", sort=False):
-        rows.append([str(arm), *(show(*row, digits=1) for row in part[BOUNDS].itertuples(index=False))])
+    for arm, part in parts(frame, "arm"):
+        rows.append([arm, *(interval(row, 1) for row in records(part))])
     return Table(["", *names], rows)
 
 
@@ -41,7 +41,7 @@ def effects(frame: pd.DataFrame) -> tuple[Table, Table]:
     return _effects(average[average["kind"] != "pair"]), _effects(rows_where(average, kind="pair"))
 
 
-def contrast_name(row: dict) -> str:
+def contrast_name(row: Row) -> str:
     """ "data: rewritten − expert", "interaction: rewritten × dft", "DR+SFT − SFT"."""
     if row["kind"] == "interaction":
         return f"interaction: {row['new']} × {row['by']}"
@@ -52,10 +52,10 @@ def contrast_name(row: dict) -> str:
 def _effects(frame: pd.DataFrame) -> Table:
     header = ["contrast", "points", "p", "p (Holm)", "p (Wilcoxon)", "d_z", "rank-biserial"]
     rows = []
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         tests = [p_value(row[name]) for name in ("p", "p_holm", "p_wilcoxon")]
         sizes = [show(row[name], digits=2) for name in ("d_z", "rank_biserial")]
-        rows.append([contrast_name(row), show(row["value"], row["low"], row["high"], 1), *tests, *sizes])
+        rows.append([contrast_name(row), interval(row, 1), *tests, *sizes])
     return Table(header, rows)
 
 
@@ -64,17 +64,15 @@ def measures(frame: pd.DataFrame) -> Table:
     part = frame[frame["benchmark"] == AVERAGE]
     names = list(part["measure"].unique())
     rows = []
-    for arm, own in part.groupby("arm", sort=False):
-        rows.append([str(arm), *(show(*row, digits=1) for row in own[BOUNDS].itertuples(index=False))])
+    for arm, own in parts(part, "arm"):
+        rows.append([arm, *(interval(row, 1) for row in records(own))])
     return Table(["", *(name if name == "tokens" else f"{name} (%)" for name in names)], rows)
 
 
 def composition(frame: pd.DataFrame) -> Table:
     header = ["source of the rewritten row", "problems", "share (%)", "tokens", "expert's tokens"]
     columns = ["share", "tokens", "expert tokens"]
-    rows = [
-        [r["source"], str(r["problems"]), *(show(r[c], digits=1) for c in columns)] for r in frame.to_dict("records")
-    ]
+    rows = [[r["source"], str(r["problems"]), *(show(r[c], digits=1) for c in columns)] for r in records(frame)]
     return Table(header, rows)
 
 
@@ -82,7 +80,7 @@ def solved(frame: pd.DataFrame) -> Table:
     header = ["judged", "problems", "responses", "first", "right (%)", "cut off (%)", "problems solved (%)"]
     columns = ["right", "cut off", "problems solved"]
     rows = []
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         shares = [show(row[name], digits=1) for name in columns]
         rows.append([row["of"], *(str(row[name]) for name in ("problems", "responses", "first")), *shares])
     return Table(header, rows)
@@ -93,8 +91,8 @@ def gap_all(table: pd.DataFrame) -> Table:
     part = gap_rows(table, problems="all", behaviour=B_ONE)
     rows = []
     for (level, figure), own in part.groupby(["level", "figure"], sort=False):
-        cells = {row["side"]: show(row["value"], row["low"], row["high"]) for row in own.to_dict("records")}
-        label = f"{figure} {LEVELS[level]}" + threshold(figure, own["count"].iloc[0])
+        cells = {row["side"]: interval(row) for row in records(own)}
+        label = f"{figure} {LEVELS[str(level)]}" + threshold(str(figure), own["count"].iloc[0])
         rows.append([label, *(cells[name] for name in ("expert", "rewritten", "difference"))])
     return Table(["w = p (b = 1)", "expert", "rewritten", "difference"], rows)
 
@@ -122,8 +120,8 @@ def gap_known(table: pd.DataFrame) -> Table:
     subsets = list(part["problems"].unique())
     rows = []
     for (level, figure), own in part.groupby(["level", "figure"], sort=False):
-        cells = {row["problems"]: show(row["value"], row["low"], row["high"]) for row in own.to_dict("records")}
-        rows.append([f"{figure} {LEVELS[level]}", *(cells.get(name, "–") for name in subsets)])
+        cells = {row["problems"]: interval(row) for row in records(own)}
+        rows.append([f"{figure} {LEVELS[str(level)]}", *(cells.get(name, "–") for name in subsets)])
     names = {"all": "self and resolved", "self": "self", "resolved": "resolved"}
     return Table(["w = p / b (b known)", *(names[subset] for subset in subsets)], rows)
 
@@ -131,16 +129,16 @@ def gap_known(table: pd.DataFrame) -> Table:
 def gap_paired(frame: pd.DataFrame) -> Table:
     header = ["problems", "count", "difference in mean log p", "higher (%)", "p (Wilcoxon)", "d_z", "rank-biserial"]
     rows = []
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         sizes = [show(row[name], digits=2) for name in ("d_z", "rank_biserial")]
-        difference = show(row["value"], row["low"], row["high"])
+        difference = interval(row)
         tests = [show(row["higher"], digits=1), p_value(row["p_wilcoxon"]), *sizes]
         rows.append([row["problems"], str(row["count"]), difference, *tests])
     return Table(header, rows)
 
 
 def correlations(frame: pd.DataFrame) -> Table:
-    rows = [[row["arm"], show(row["value"], row["low"], row["high"], 2)] for row in frame.to_dict("records")]
+    rows = [[row["arm"], interval(row, 2)] for row in records(frame)]
     return Table(["", "rank correlation of gap and gain"], rows)
 
 
