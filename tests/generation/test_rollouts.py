@@ -156,7 +156,7 @@ def test_engines_side_by_side_share_the_cores(
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr(torch, "set_num_threads", after.append)
     set_threads(tiny_policy, threads, processes)
-    set_threads(replace(tiny_policy, deterministic=True), threads, processes)
+    set_threads(dataclasses.replace(tiny_policy, deterministic=True), threads, processes)
     assert after == [expected, 1] and torch.get_num_threads() == before
 
 
