@@ -1,13 +1,10 @@
 """Small pieces of every numeric stage, run by the stages' own code in one process, and the hash of each file they make.
 
-    python -m tools.pieces        # {"data/samples.jsonl": "1c291ca3...", ...} on stdout; needs nothing but the checkout
+    python -m tools.pieces        # {"data/samples.jsonl": "1c291ca3...", ...} on stdout
+    python -m tools.pieces off    # the same with policy.deterministic: false, for comparison
 
 `tools.processors` runs it on several processors and compares.
 """
-
-from stages.lib.run import same_bytes
-
-same_bytes.begin()  # before NumPy and torch
 
 import contextlib
 import hashlib
@@ -20,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 
 from presets.apply import applied
+from stages.lib.run import same_bytes
 
 ROOT = Path(__file__).parent.parent
 CODE = ("dvc.yaml", "models/micro", "stages")  # what the stages' fingerprints read
@@ -44,19 +42,22 @@ STEPS = 2  # of the embedded policy's own pre-training
 SEQUENCES = 8
 
 
-def main() -> None:
+def main(deterministic: bool) -> None:
+    if deterministic:
+        same_bytes.begin()  # before NumPy and torch, which the stages import
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        found = pieces(Path(folder))
+        found = pieces(Path(folder), deterministic)
     print(json.dumps(found, indent=1))
 
 
-def pieces(folder: Path) -> dict[str, str]:
+def pieces(folder: Path, deterministic: bool) -> dict[str, str]:
     """SHA-256 of everything that the little experiment and two steps of pre-training write in `folder`, by path."""
     for name in CODE:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    (folder / "params.yaml").write_text(applied((ROOT / "params.yaml").read_text(encoding="utf-8"), LITTLE))
+    preset = f"policy: {{deterministic: {str(deterministic).lower()}}}\n{LITTLE}"
+    (folder / "params.yaml").write_text(applied((ROOT / "params.yaml").read_text(encoding="utf-8"), preset))
     os.environ["DVC_ROOT"] = str(folder)
     os.chdir(folder)
     for words in map(str.split, STAGES):
@@ -75,18 +76,18 @@ def pretrain(out: Path) -> None:
     """The first steps of the embedded policy's pre-training, and what its card would measure of them."""
     from dataclasses import replace
 
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
     from models.micro import pretrain as micro
 
     recipe = micro.load()
     recipe = replace(recipe, train=replace(recipe.train, steps=STEPS, batch_size=SEQUENCES))
     micro.build_tokenizer(recipe).save_pretrained(out / "tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(micro.POLICY)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(micro.POLICY)
     model = micro.build_model(recipe.model, tokenizer)
     micro.train(model, recipe, tokenizer)
     model.save_pretrained(out)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] != ["off"])

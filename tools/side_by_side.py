@@ -38,7 +38,9 @@ def main(wanted: list[str]) -> int:
 def portions(grid: Grid, count: int) -> list[list[str]]:
     """The stages that may run side by side, in `count` shares of nearly the same work."""
     cells = [f"{data}-{loss}-{seed}" for data in grid.data for loss in grid.loss for seed in grid.seed]
-    shares = [[stage for cell in cells[i::count] for stage in (f"train@{cell}", f"evaluate@{cell}")] for i in range(count)]
+    shares = [
+        [stage for cell in cells[i::count] for stage in (f"train@{cell}", f"evaluate@{cell}")] for i in range(count)
+    ]
     for number, stage in enumerate(ALONGSIDE):
         shares[-1 - number % count].insert(0, stage)  # the last shares have the fewest cells
     return shares
