@@ -26,6 +26,7 @@ class Policy:
     files: str
     dtype: Literal["float32", "bfloat16", "auto"]
     trust_remote_code: bool
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +225,7 @@ class Hardware:
     threads: int = at_least(0)
     workers: int = at_least(0)
     tensor_parallel: int = at_least(1)
+    gpu_memory_utilization: float = within(0.05, 1.0)
     engines: int = at_least(1)
     ray: bool
 

@@ -24,7 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.policy import gpu_count, load_model, load_tokenizer
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing_folder
 from stages.lib.run.params import Hardware, Loss, Params, Train
@@ -162,12 +162,13 @@ class Finetuner(Trainer):
 
 def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
     """The Trainer's arguments: AdamW, linear warm-up and cosine decay, as the params say."""
-    cuda = torch.cuda.is_available()
+    cuda = gpu_count() > 0
     args = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=1,
         seed=seed,
+        optim="adamw_torch_fused",  # the other's square root is MKL's, which differs between processors
         learning_rate=train.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(train.warmup_ratio * steps),
