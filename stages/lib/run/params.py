@@ -36,6 +36,7 @@ class Policy(Strict):
     files: str
     dtype: Literal["float32", "bfloat16", "auto"]
     trust_remote_code: bool
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
