@@ -280,6 +280,5 @@ def local_inputs(found: Params) -> list[LocalInput]:
         LocalInput("policy.name", policy.name, "policy.files", policy.files),
         LocalInput("problems.source", problems.source, "problems.files", problems.files),
     ]
-    for source in benchmarks.sources:
-        inputs.append(LocalInput("benchmarks.sources", source.path, "benchmarks.files", benchmarks.files))
-    return inputs
+    paths = [source.path for source in benchmarks.sources]
+    return inputs + [LocalInput("benchmarks.sources", path, "benchmarks.files", benchmarks.files) for path in paths]
