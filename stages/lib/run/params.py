@@ -7,7 +7,7 @@ What each key means is said once, in params.yaml. A key that no dataclass has, a
 and a value out of range are all `ParamsError`s that name the key and, for an unknown one, the nearest valid one.
 
 No stage depends on this file, so that a new param re-runs only what it can change. Hence it holds no behaviour and no
-default that shapes a result: those stand beside the code that uses them.
+default that shapes a result (`Waves.first` apart): those stand beside the code that uses them.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Policy(Strict):
     files: str
     dtype: Literal["float32", "bfloat16", "auto"]
     trust_remote_code: bool
-    deterministic: bool = False
+    deterministic: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,11 @@ class Waves(Decoding):
 
     @property
     def first(self) -> int:
-        """How many responses every problem gets, whatever they say: pass rates may be taken from these alone."""
+        """How many responses every problem gets, whatever they say: pass rates may be taken from these alone.
+
+        The one definition here: sampling and the reports both need it and share no other file. No stage depends on this
+        file, so after an edit run `dvc repro --force` from sample on.
+        """
         return min(self.n, self.wave) if self.adaptive else self.n
 
 
