@@ -17,6 +17,7 @@ test: $(VENV)/ready
 lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
+	mypy
 
 # `dvc exp show` without prompts, files and sums: the accuracies, and the params that differ
 exp-table: $(VENV)/ready

@@ -43,6 +43,11 @@ def applied(text: str, preset: str) -> str:
 
 
 def merge(params: Any, preset: Any, where: str = "") -> None:
+    """Set the preset's values in `params`, in place; `where` is the dotted name of both, with a dot behind it.
+
+    Raises:
+        ParamsError: a key that `params` lacks.
+    """
     for key, value in preset.items():
         if key not in params:
             raise ParamsError(f"the preset's key {where}{key} is not in params.yaml")

@@ -58,6 +58,7 @@ def micro() -> Policy:
         files="none",
         dtype="float32",
         trust_remote_code=False,
+        deterministic=False,
     )
 
 

@@ -106,7 +106,9 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 def policy(folder: Path) -> Policy:
-    return Policy(name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+    return Policy(
+        name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False, deterministic=False
+    )
 
 
 def test_a_pickle_of_weights_is_refused_and_not_run(folder: Path, tmp_path: Path) -> None:

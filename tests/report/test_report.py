@@ -4,7 +4,6 @@ for either outcome."""
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same experiment with its reports, for tests that only look."""
     folder = experiment(tmp_path_factory.mktemp("reported"))
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,7 @@ from stages.lib.run.params import ParamsError, load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text()
-GRID_LOSS = re.search(r"^  loss: .*\n(    - \w+\n)+", TEXT, re.M)[0]
+GRID_LOSS = re.findall(r"^  loss: .*\n(?:    - \w+\n)+", TEXT, re.M)[0]
 
 
 def load_with(tmp_path: Path, old: str, new: str) -> None:

@@ -49,6 +49,7 @@ def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], in
 
 
 def expert_row(problem: Problem) -> TrainingRow:
+    """The expert's demonstration as a training row: text without token ids, which the trainer tokenizes."""
     return TrainingRow(
         id=problem.id,
         source="expert",
@@ -61,6 +62,7 @@ def expert_row(problem: Problem) -> TrainingRow:
 
 
 def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
+    """A rollout of the policy's as a training row, with the token ids and log-probabilities it was sampled with."""
     return TrainingRow(
         id=problem.id,
         source=source,
