@@ -42,8 +42,8 @@ def headline() -> str:
     before, after = (_interval(_row("gap.csv", **gap, data=data), digits=3) for data in ("expert", "rewritten"))
     return "\n".join(
         [
-            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} points, "
-            f"DFT instead of SFT changes it by {loss}, and their interaction is {both}.",
+            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} "
+            f"points, DFT instead of SFT changes it by {loss}, and their interaction is {both}.",
             f"Of the rewritten responses, {shares['self']:.1f} % are the policy's own samples, "
             f"{shares['resolved']:.1f} % were re-solved under a guide, and {shares['expert']:.1f} % are the expert's.",
             f"The effective sample size of the token weights (ESS/N; 1 means no gap) is {before} on expert data and "
