@@ -1,14 +1,16 @@
-"""Adaptive sampling: draw in waves, and no more for a problem once one of its responses is right.
+"""Adaptive sampling: draw in waves, and stop for a problem once one of its responses is correct.
 
     with Journal("sample", key) as journal, Journal("sample-solved", key) as solved:
         draw(journal, solved, prompts, engine, params.sample, judge)
     cost(read(Rollout, out), params.sample)     # {"responses": 1480, "tokens": 45010, ...}
 
 A wave holds the next `wave` responses to each problem that is still open, in the problems' order. Responses are
-independent and named by (seed, id, index), so a wave draws what sampling n for each would have drawn, and the first
-right one has the law of one chosen at random among the right ones of n (tests/generation/test_adaptive.py enumerates
-it; for waves of several, the random choice among the right ones of the last wave is fallback-merge's).
-What is lost are pass rates: response j exists only where the wave before was wrong throughout.
+independent and named by (seed, id, index), so a wave draws the same responses as sampling n for each problem. The first
+correct response has the same distribution as one drawn uniformly from the correct ones of n
+(tests/generation/test_adaptive.py enumerates this). If a wave holds several correct responses, fallback-merge chooses
+one of them at random.
+The cost: pass rates can only be computed from the first wave, because later responses exist only for problems that
+failed it.
 """
 
 import json
@@ -38,11 +40,11 @@ def draw(
     decoding: Waves,
     judge: Judge,
 ) -> None:
-    """Fill `journal` with the rows of all waves, whatever of them it holds already.
+    """Fill `journal` with the rows of all waves; rows that it already holds are kept.
 
-    prompts: (problem id, prompt ids), unique ids; engine: None only where there are no prompts. `solved` keeps the ids
-    that each wave solved, a line a wave: a verdict can hang on the clock (a timeout), and a restart must not judge a
-    wave anew whose successor is in the journal. The last wave decides nothing and is left to the verify stage.
+    prompts: (problem id, prompt ids), unique ids; engine: None only if there are no prompts. `solved` keeps the ids
+    that each wave solved, one line per wave: a verdict can depend on the clock (a timeout), so a restart must not judge
+    a wave again whose successor is in the journal. The last wave decides nothing; the verify stage judges it.
     """
     if next(journal.lines(), None) is None:
         solved.clear()
@@ -67,7 +69,7 @@ def draw(
 
 
 def solved_by(judge: Judge, journal: Journal, start: int, count: int) -> list[str]:
-    """The problems that the journal's rows from `start` on solve, `count` rows, streaming."""
+    """Ids of the problems solved by `count` rows of the journal from row `start` on; reads the rows one by one."""
     lines = enumerate(islice(journal.lines(), start, start + count), start + 1)
     rows = (parse(Rollout, line, f"{journal.path}, line {number}") for number, line in lines)
     verdicts = tqdm(judge(rows), total=count, unit="response", desc=f"{journal.stage}, verify")
@@ -75,11 +77,11 @@ def solved_by(judge: Judge, journal: Journal, start: int, count: int) -> list[st
 
 
 def cost(rows: Iterable[Rollout], decoding: Waves) -> dict[str, Any]:
-    """What the responses cost, and what n for every problem would have.
+    """Counts of the drawn responses and tokens, and of those that n for every problem would take.
 
-    tokens_if_fixed estimates the latter: sum over problems of n x the mean length of its first responses, those of the
-    first wave. They are drawn whatever they say, so the estimate is unbiased; the mean of all that were drawn would
-    not be, for it has too many right ones, which may be shorter or longer. Without `adaptive` it is the count itself.
+    tokens_if_fixed is an estimate: the sum over problems of n x the mean length of the first wave's responses. The
+    first wave is drawn for every problem, so the estimate is unbiased. The mean over all waves would be biased: whether
+    a later response is drawn depends on the verdicts. Without `adaptive` it is the count itself.
     """
     drawn: Counter[int] = Counter()
     problems = tokens = first = cut_off = 0
@@ -103,7 +105,7 @@ def cost(rows: Iterable[Rollout], decoding: Waves) -> dict[str, Any]:
 
 
 def write_counts(path: Path, rows: Iterable[Rollout], decoding: Waves, **more: int) -> str:
-    """Write the cost, and what `more` counts, as JSON; returns the cost in words."""
+    """Write the cost and the counts in `more` as JSON; returns the cost in words."""
     counts = cost(rows, decoding) | more
     with replacing(path) as file:
         json.dump(counts, file, indent=2)

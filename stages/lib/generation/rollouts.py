@@ -1,10 +1,10 @@
-"""Generation: prompts in, responses out, through transformers or vLLM, one engine or several.
+"""Opens engines and draws responses into a journal.
 
     kept = fitting(prompts, params.sample, context_window(params.policy))          # before any weights are loaded
     engine = open_engine("auto", params.policy, params.hardware)
     rollouts(journal, requests_for(kept, n=4), engine, params.sample, seed=0)   # one row per request, in their order
 
-What an engine is, and which random numbers a request draws: stages/lib/generation/engine.py.
+engine.py defines the interface of an engine and the random stream of each request.
 """
 
 import importlib.util
@@ -31,11 +31,12 @@ __all__ = ["Engine", "Request", "chunks", "fitting", "open_engine", "requests_fo
 def fitting(
     prompts: Sequence[tuple[str, list[int]]], decoding: Decoding, context: int | None
 ) -> list[tuple[str, list[int]]]:
-    """The prompts that leave room for a response of `max_new_tokens` in the context window; one problem that is too
-    long must not stop a run over fifty thousand.
+    """The prompts that leave room for a response of `max_new_tokens` in the context window.
+
+    Longer ones are left out: one problem must not stop a run over fifty thousand.
 
     Raises:
-        StageError: none does.
+        StageError: no prompt fits.
     """
     room = (context or math.inf) - decoding.max_new_tokens
     kept = [prompt for prompt in prompts if len(prompt[1]) <= room]
@@ -48,12 +49,12 @@ def fitting(
 
 
 def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
-    """The engine by name; "auto" is vLLM where it is installed and there is a GPU, else transformers.
+    """The engine by name; "auto" is vLLM if it is installed and there is a GPU, else transformers.
 
-    `hardware` decides how many work side by side: on this machine, or over Ray's cluster.
+    `hardware` says how many engines run at once, on this machine or in a Ray cluster.
 
     Raises:
-        PolicyError: the policy cannot be loaded, vLLM or Ray is asked for and not installed, or GPUs are too few.
+        PolicyError: the policy cannot be loaded, vLLM or Ray is named but not installed, or there are too few GPUs.
     """
     gpus = ray.connect(hardware.engines) if hardware.ray else torch.cuda.device_count()
     installed = importlib.util.find_spec("vllm") is not None
@@ -68,7 +69,7 @@ def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
 
 
 def rollouts(journal: Journal, requests: Sequence[Request], engine: Engine, decoding: Decoding, seed: int) -> None:
-    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order."""
+    """Fill `journal` with one row per request, in their order. Rows that it holds are kept, the others drawn."""
     done = sum(1 for _ in journal.lines())
     with tqdm(total=len(requests), initial=done, unit="response", desc=journal.stage, smoothing=0) as bar:
         for chunk in chunks(requests[done:], engine.chunk):
