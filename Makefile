@@ -9,7 +9,7 @@ repro: $(VENV)/ready
 	dvc repro
 
 test: $(VENV)/ready
-	python -m pytest
+	python -m pytest -m "not slow"
 
 lint: $(VENV)/ready
 	ruff check .

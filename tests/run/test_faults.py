@@ -141,12 +141,14 @@ def prepare_as_nobody(folder: Path) -> str:
     return ended.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_read_only(anyones: Path) -> None:
     (anyones / "data").chmod(0o555)
     line = prepare_as_nobody(anyones)
     assert line.startswith("error: data/problems.jsonl") and "Permission denied; change its permissions" in line
 
 
+@pytest.mark.slow
 def test_an_input_that_may_not_be_read(anyones: Path) -> None:
     (anyones / "params.yaml").chmod(0)
     assert "params.yaml" in (line := prepare_as_nobody(anyones)) and "Permission denied" in line
