@@ -97,13 +97,13 @@ def test_processes_draw_the_rows_of_one_engine(
 
 
 @pytest.mark.slow
-def test_an_engine_that_cannot_open_is_the_stages_error(micro: Policy, hardware: Hardware) -> None:
+def test_an_engine_that_cannot_open_raises_a_stage_error(micro: Policy, hardware: Hardware) -> None:
     absent, two = dataclasses.replace(micro, name="models/absent"), dataclasses.replace(hardware, engines=2)
     with pytest.raises(PolicyError, match="models/absent: no such model folder"):
         open_engine("transformers", absent, two)
 
 
-def test_an_engines_error_is_the_stages() -> None:
+def test_errors_of_an_engine_are_raised_in_the_stage() -> None:
     def refuse() -> None:
         raise PolicyError("out of memory: lower it")
 

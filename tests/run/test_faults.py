@@ -228,7 +228,7 @@ def test_out_of_memory_names_the_remedy(error: Exception) -> None:
         raise error
 
 
-def test_other_errors_are_not_taken_for_it() -> None:
+def test_other_runtime_errors_are_not_taken_for_out_of_memory() -> None:
     with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_batch"):
         raise RuntimeError("shapes do not match")
 

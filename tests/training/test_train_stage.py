@@ -377,7 +377,7 @@ def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: 
         (["mine", "dft", "0"], "mine.jsonl: no such file"),
     ],
 )
-def test_wrong_words_are_named(project: Path, words: list[str], message: str) -> None:
+def test_wrong_arguments_are_named(project: Path, words: list[str], message: str) -> None:
     with pytest.raises(StageError, match=message):
         stage(*words)
 
