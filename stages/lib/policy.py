@@ -30,9 +30,30 @@ class PolicyError(StageError):
     """The policy cannot be loaded or used; the message says what to do."""
 
 
+DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where NVIDIA's driver is loaded
+
+
+def gpu_count() -> int:
+    """How many GPUs torch computes on; 0 where there are none, or CUDA_VISIBLE_DEVICES hides them.
+
+    Raises:
+        PolicyError: there are GPUs that torch cannot use. Going on would mean days on the CPU, without a word.
+    """
+    count = torch.cuda.device_count()  # from the driver's own list (NVML), which also an unusable driver gives
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    here = count or (0 if hidden else sum(1 for _ in DRIVER.glob("*")))
+    if here and not torch.cuda.is_available():
+        built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a build without CUDA"
+        raise PolicyError(
+            f"{here} GPUs are here, and torch cannot use them: torch {torch.__version__} {built}. Install torch's "
+            "CUDA build and a driver for its CUDA (13.0: series 580 or newer), or run on the CPU: CUDA_VISIBLE_DEVICES="
+        )
+    return count
+
+
 def device() -> torch.device:
     """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if gpu_count() else "cpu")
 
 
 def set_threads(threads: int, processes: int | None = None) -> None:

@@ -11,7 +11,6 @@ import importlib.util
 import math
 from collections.abc import Sequence
 
-import torch
 from tqdm import tqdm
 
 from stages.lib.generation import ray
@@ -19,7 +18,7 @@ from stages.lib.generation.engine import Engine, Request, chunks, requests_for
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import ParallelEngine
 from stages.lib.generation.vllm import VllmEngine
-from stages.lib.policy import PolicyError
+from stages.lib.policy import PolicyError, gpu_count
 from stages.lib.records import dumps
 from stages.lib.run.errors import StageError
 from stages.lib.run.journal import Journal
@@ -49,23 +48,38 @@ def fitting(
 
 
 def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
-    """The engine by name; "auto" is vLLM if it is installed and there is a GPU, else transformers.
+    """The engine by name; "auto" is vLLM if there is a GPU, else transformers.
 
-    `hardware` says how many engines run at once, on this machine or in a Ray cluster.
+    `hardware` says how many engines run at once, on this machine or in a Ray cluster. vLLM always has its own process,
+    even a single engine: the process that holds the GPU then ends with the stage, however that ends.
 
     Raises:
         PolicyError: the policy cannot be loaded, vLLM or Ray is named but not installed, or there are too few GPUs.
     """
-    gpus = ray.connect(hardware.engines) if hardware.ray else torch.cuda.device_count()
+    gpus = ray.connect(hardware.engines) if hardware.ray else gpu_count()
+    engine_class = VllmEngine if chosen(name, gpus) == "vllm" else TransformersEngine
+    if hardware.ray:
+        return ray.RayEngine(engine_class, policy, hardware)
+    if hardware.engines > 1 or engine_class is VllmEngine:
+        return ParallelEngine(engine_class, policy, hardware)
+    return TransformersEngine(policy, hardware)
+
+
+def chosen(name: str, gpus: float) -> str:
+    """vllm or transformers, for the value of sample.engine.
+
+    Raises:
+        PolicyError: vLLM is named, or "auto" finds a GPU, and vLLM is not installed.
+    """
     installed = importlib.util.find_spec("vllm") is not None
-    if name == "auto":
-        name = "vllm" if installed and gpus else "transformers"
+    if name == "auto" and gpus and not installed:
+        raise PolicyError(
+            f"{gpus:g} GPUs and no vLLM: pip install -r requirements-gpu.txt, or set sample.engine to transformers, "
+            "which generates several times more slowly (each of its batches waits for its longest response)"
+        )
     if name == "vllm" and not installed:
         raise PolicyError("sample.engine is vllm, which is not installed: pip install -r requirements-gpu.txt")
-    kind = VllmEngine if name == "vllm" else TransformersEngine
-    if hardware.ray:
-        return ray.RayEngine(kind, policy, hardware)
-    return ParallelEngine(kind, policy, hardware) if hardware.engines > 1 else kind(policy, hardware)
+    return ("vllm" if gpus else "transformers") if name == "auto" else name
 
 
 def rollouts(journal: Journal, requests: Sequence[Request], engine: Engine, decoding: Decoding, seed: int) -> None:

@@ -224,6 +224,7 @@ class Hardware:
     threads: int = at_least(0)
     workers: int = at_least(0)
     tensor_parallel: int = at_least(1)
+    gpu_memory_utilization: float = within(0.05, 1.0)
     engines: int = at_least(1)
     ray: bool
 

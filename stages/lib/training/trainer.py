@@ -23,7 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.policy import gpu_count, load_model, load_tokenizer
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing_folder
 from stages.lib.run.params import Hardware, Loss, Params, Train
@@ -161,7 +161,7 @@ class Finetuner(Trainer):
 
 def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
     """The Trainer's arguments: AdamW, linear warm-up and cosine decay, with the params' values."""
-    cuda = torch.cuda.is_available()
+    cuda = gpu_count() > 0
     args = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
