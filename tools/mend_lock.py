@@ -1,7 +1,7 @@
 """Repair files that a kill of DVC can leave cut short, because DVC does not write them atomically.
 
-`make repro` runs this first. dvc.lock is restored from git; stages recorded since then are found again in the run-cache.
-A dvc.lock with merge conflict markers is left to the user. A damaged .dvc/tmp/rwlock (DVC's record of running commands)
+`make repro` runs this first. dvc.lock is restored from git; DVC finds stages recorded since then in its run-cache. A
+dvc.lock with merge conflict markers is left to the user. A damaged .dvc/tmp/rwlock (DVC's record of running commands)
 is removed: its writer is dead.
 """
 
