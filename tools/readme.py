@@ -6,7 +6,6 @@ A block is the text between <!-- NAME --> and <!-- /NAME -->. To add one: a func
 two marks on one page.
 """
 
-import csv
 import re
 import subprocess
 from collections.abc import Callable
@@ -31,25 +30,34 @@ def report(name: str) -> str:
 def headline() -> str:
     """Three sentences: the effects on accuracy, the composition of the rewritten set, the policy gap."""
     data, loss, both = (
-        _interval(_row("effects.csv", contrast=contrast, benchmark="average"), digits=1)
+        cells("effects", contrast)[0]
         for contrast in ("data: rewritten − expert", "loss: dft − sft", "interaction: rewritten × dft")
     )
-    shares = {
-        source: float(_row("composition.csv", of=source, measure="share")["value"])
-        for source in ("self", "resolved", "expert")
-    }
-    gap = {"problems": "all", "level": "token", "behaviour": "b = 1", "figure": "ESS/N"}
-    before, after = (_interval(_row("gap.csv", **gap, data=data), digits=3) for data in ("expert", "rewritten"))
+    own, resolved, expert = (cells("composition", source)[1] for source in ("self", "resolved", "expert"))
+    before, after = cells("gap", "ESS/N per token")[:2]
     return "\n".join(
         [
-            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} "
-            f"points, DFT instead of SFT changes it by {loss}, and their interaction is {both}.",
-            f"Of the rewritten responses, {shares['self']:.1f} % are the policy's own samples, "
-            f"{shares['resolved']:.1f} % were re-solved under a guide, and {shares['expert']:.1f} % are the expert's.",
+            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} points, "
+            f"DFT instead of SFT by {loss} points, and their interaction is {both} points.",
+            f"Of the rewritten responses, {own} % are the policy's own samples, {resolved} % were re-solved under a "
+            f"guide, and {expert} % are the expert's.",
             f"The effective sample size of the token weights (ESS/N; 1 means no gap) is {before} on expert data and "
             f"{after} on rewritten data.",
         ]
     )
+
+
+def cells(name: str, label: str) -> list[str]:
+    """The cells after `label` in the first table row of reports/NAME.md that begins with it.
+
+    Raises:
+        LookupError: no row begins with the label.
+    """
+    for line in report(name).splitlines():
+        first, *rest = (cell.strip() for cell in line.strip("|").split("|"))
+        if first == label and rest:
+            return rest
+    raise LookupError(f"reports/{name}.md has no row {label!r}, which the README's headline needs")
 
 
 def near_copies() -> str:
@@ -92,24 +100,6 @@ def filled(page: str, texts: dict[str, str]) -> str:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
         page = pattern.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)
     return page
-
-
-def _row(file: str, **columns: str) -> dict[str, str]:
-    """The one row of a CSV file under reports/ with these values.
-
-    Raises:
-        LookupError: no such row, or several.
-    """
-    with (REPORTS / file).open(encoding="utf-8", newline="") as lines:
-        found = [row for row in csv.DictReader(lines) if columns.items() <= row.items()]
-    if len(found) != 1:
-        raise LookupError(f"reports/{file}: {len(found)} rows with {columns}; one is needed for the README's headline")
-    return found[0]
-
-
-def _interval(row: dict[str, str], digits: int) -> str:
-    value, low, high = (f"{float(row[key]):.{digits}f}".replace("-", "−") for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 def _output(*command: str) -> str:

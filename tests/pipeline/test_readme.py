@@ -71,10 +71,11 @@ def test_no_block_without_a_generator() -> None:
     assert set(re.findall(r"<!-- /?([\w-]+) -->", "\n".join(map(text, PAGES)))) == set(readme.BLOCKS)
 
 
-def test_missing_row_names_file_and_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "effects.csv").write_text("contrast,benchmark,value\nloss,average,1\n")
+def test_missing_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "effects.md").write_text("| contrast | points |\n| :-- | --: |\n| loss: dft − sft | 1.0 |\n")
     monkeypatch.setattr(readme, "REPORTS", tmp_path)
-    with pytest.raises(LookupError, match=r"reports/effects\.csv: 0 rows with .*'data: rewritten"):
+    assert readme.cells("effects", "loss: dft − sft") == ["1.0"]
+    with pytest.raises(LookupError, match=r"reports/effects\.md has no row 'data: rewritten"):
         readme.headline()
 
 
