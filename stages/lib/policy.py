@@ -56,15 +56,18 @@ def device() -> torch.device:
     return torch.device("cuda" if gpu_count() else "cpu")
 
 
-def set_threads(threads: int, processes: int | None = None) -> None:
-    """Set torch's threads: `threads` if given; else 1 on at most 4 cores; else cores / 2 / processes.
+def set_threads(policy: Policy, threads: int, processes: int | None = None) -> None:
+    """Set torch's threads: 1 if the policy is deterministic; else `threads` if given; else 1 on at most 4 cores; else
+    cores / 2 / processes.
+
 
     processes: how many run on this machine at once; None: as many as torchrun or accelerate started.
     One thread, because two threads that share a core with other work wait for each other at every step and are many
     times slower. Never chosen from the machine's load: a different thread count changes the last bits of sums.
     """
     cores, processes = os.cpu_count() or 1, processes or int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(threads or (1 if cores <= 4 else max(1, cores // 2 // processes)))
+    share = 1 if cores <= 4 else max(1, cores // 2 // processes)
+    torch.set_num_threads(1 if policy.deterministic else threads or share)
 
 
 def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:

@@ -26,6 +26,7 @@ class Policy:
     files: str
     dtype: Literal["float32", "bfloat16", "auto"]
     trust_remote_code: bool
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
