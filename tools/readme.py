@@ -37,8 +37,8 @@ def headline() -> str:
     before, after = cells("gap", "ESS/N per token")[:2]
     return "\n".join(
         [
-            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} points, "
-            f"DFT instead of SFT by {loss} points, and their interaction is {both} points.",
+            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} "
+            f"points, DFT instead of SFT by {loss} points, and their interaction is {both} points.",
             f"Of the rewritten responses, {own} % are the policy's own samples, {resolved} % were re-solved under a "
             f"guide, and {expert} % are the expert's.",
             f"The effective sample size of the token weights (ESS/N; 1 means no gap) is {before} on expert data and "
