@@ -31,12 +31,12 @@ tags: [testbed]
 ---
 # micro: the embedded policy
 
-A Llama of {parameters:.2f} million parameters that adds and subtracts. It makes guided re-solving run from end to end on
-a laptop. **It is a testbed: its results are about the method and say nothing about 7B models.**
+A Llama of {parameters:.2f} million parameters that adds and subtracts. With it guided re-solving runs from end to end
+on a laptop. **It is a testbed: its results are about the method and say nothing about 7B models.**
 
 ## Design
-The policy knows how to solve the problems but makes mistakes (slips). Its {sequences:,} pre-training sequences, each seen
-once, contain such slips, so its probabilities are calibrated.
+The policy knows how to solve the problems but makes mistakes (slips). Its {sequences:,} pre-training sequences, each
+seen once, contain such slips, so its probabilities are calibrated.
 
 - {own:.0%} show the policy's own way on the plain prompt: left to right, one step per line. {above:.0%} of the steps
   come out one too high, and {below:.0%} of those with a number below zero; later steps continue from the wrong number.
