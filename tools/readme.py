@@ -97,8 +97,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
 def filled(page: str, texts: dict[str, str]) -> str:
     """A page's text with the blocks `texts` (name to text) in their places."""
     for name, text in texts.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
-        page = pattern.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if mark and end:
+            page = f"{before}{mark}{text}\n{end}{after}"
     return page
 
 
