@@ -4,8 +4,8 @@ last_checkpoint(folder, fsdp=False)   # "…/checkpoint-50"; the one before it i
 
 The Trainer writes them. Weights are safetensors. Optimizer, scheduler and random states are torch files, loaded with
 `weights_only`: tensors and plain values, no code. Sharded FSDP checkpoints use torch's own format with a pickled index;
-only this run writes to .scratch/. Each checkpoint is sealed with checksums (see run/restart.py). So is start/, the
-reference policy on the probe: a restart cannot compute it again, because its policy has already changed.
+only this run writes to .scratch/. Each checkpoint has checksums (see run/restart.py). So has start/, the reference
+policy on the probe: a restart cannot compute it again, because its policy has already changed.
 """
 
 import errno
@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from stages.lib.policy import out_of_memory
 from stages.lib.run.errors import StageError
-from stages.lib.run.restart import intact
+from stages.lib.run.restart import verified
 
 START = "start"  # folder of the reference policy on the probe
 
@@ -60,12 +60,12 @@ def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
 def newest(folder: Path) -> tuple[str | None, bool]:
     """The newest undamaged checkpoint, and whether it was written under FSDP."""
     points = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    if points and not intact(folder / START, "without it training begins again"):
+    if points and not verified(folder / START, "without it training begins again"):
         drop_checkpoints(folder)
         return None, False
     for path in points:
-        if seal := intact(path, "going on from the restart point before it"):
-            return str(path), seal["fsdp"]
+        if written := verified(path, "going on from the restart point before it"):
+            return str(path), written["fsdp"]
         shutil.rmtree(path)
     return None, False
 
