@@ -17,7 +17,8 @@ from stages.lib.data import testbed
 from stages.lib.generation.adaptive import cost, sample_adaptively
 from stages.lib.generation.engine import Request, uniforms
 from stages.lib.generation.rollouts import Drawn, open_engine
-from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
+from stages.lib.records import Problem, Rollout, Verdict, read, write
+from stages.lib.run.errors import StageError
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Decoding, Waves, load
 from tests.run_stage import run_stage
@@ -301,7 +302,7 @@ def test_params_edited_while_the_engine_opens_are_refused(micro: Path, monkeypat
     with_params(micro, adaptive=True, wave=2)
     monkeypatch.setattr(sample, "open_engine", slow_open)
     with pytest.raises(
-        RecordError, match=r"params.yaml:sample.wave changed while the stage was starting: start it again"
+        StageError, match=r"params.yaml:sample.wave changed while the stage was starting: start it again"
     ):
         run_stage(sample)
     assert not Path("data/samples.jsonl").exists()
