@@ -12,7 +12,7 @@ repro: $(VENV)/ready
 	@python -m tools.side_by_side $(JOBS)
 
 test: $(VENV)/ready
-	python -m pytest
+	python -m pytest -m "not slow"
 
 lint: $(VENV)/ready
 	ruff check .

@@ -1,4 +1,4 @@
-"""What a preset's run costs, stage by stage, as a Markdown table: counted from its params under the assumptions below.
+"""Costs of a preset's run per stage, as a Markdown table: computed from its params under the assumptions below.
 
 python presets/cost.py qwen2.5-math-7b
 

@@ -70,7 +70,7 @@ def test_no_call_runs_what_it_is_given(path: Path) -> None:
     ["eval(x)", "os.system(x)", "subprocess.run(x, shell=True)", "torch.load(x)", "np.load(x, allow_pickle=True)",
      "import pickle", "from sympy import sympify", "f(trust_remote_code=True)"],
 )  # fmt: skip
-def test_and_the_search_finds_them(line: str) -> None:
+def test_the_search_finds_unsafe_calls(line: str) -> None:
     assert unsafe(line)
 
 
