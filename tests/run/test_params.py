@@ -63,6 +63,30 @@ def test_every_key_has_a_comment() -> None:
         ("    - path: testbed", "    - testbed", r"benchmarks\.sources must be a mapping, not str"),
         ("  guide_tokens: null", "  guide_tokens: 0", r"resolve\.guide_tokens must be at least 1, not 0"),
         ("  system: null", '  system: "\\ud800"', "params.yaml: the file holds what is no text"),
+        ("    - 0\n", "    - 4294967296\n", r"grid\.seed must be below 4294967296, not 4294967296"),
+        ("  adam_beta1: 0.9 ", "  adam_beta1: 1.0 ", r"train\.adam_beta1 must be below 1\.0, not 1\.0"),
+        (
+            "  seed: 0                        # seed of the bootstrap",
+            "  seed: -1",
+            r"report\.seed must be at least 0, not -1",
+        ),
+        ("    {problem}\n", "    Solve\n", r"prompt\.instruction does not hold \{problem\}: every problem would"),
+        (
+            "    {problem}\n",
+            "    {question}\n",
+            r"prompt\.instruction .* the same prompt; it holds \{question\}, which",
+        ),
+        (
+            "    {problem}\n",
+            "    {problem} {question}\n",
+            r"prompt\.instruction holds \{question\}, which nothing fills",
+        ),
+        (
+            "solution: {solution}",
+            "solution: {guide}",
+            r"prompt\.guided does not hold \{solution\}.*; it holds \{guide\}",
+        ),
+        ("    {instruction}\n", "    {question}\n", r"prompt\.guided holds neither \{instruction\} nor \{problem\}"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -112,6 +136,11 @@ def test_a_local_input_that_dvc_watches(tmp_path: Path, monkeypatch: pytest.Monk
     text = text.replace("files: stages/lib/data/testbed.py", f"files: {watched}", 1)  # of problems, which come first
     (tmp_path / "params.yaml").write_text(text)
     assert load(tmp_path / "params.yaml").problems.files == watched
+
+
+def test_braces_of_latex_are_no_fields(tmp_path: Path) -> None:
+    words = r"    {problem} \text{input} and \frac{a}{question} in \boxed{answer} {answer}"
+    load_with(tmp_path, "    {problem}", words)
 
 
 def test_absent_file(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def _fault(kind: str, item: ErrorDetails) -> str:
             return f"must be at least {limits['ge']}, not {value}"
         case "less_than_equal":
             return f"must be at most {limits['le']}, not {value}"
+        case "less_than":
+            return f"must be below {limits['lt']}, not {value}"
         case "finite_number":
             return f"must be finite, not {value!r}"
         case "dataclass_type":

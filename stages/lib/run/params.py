@@ -10,11 +10,12 @@ No stage depends on this file, so that a new param re-runs only what it can chan
 default that shapes a result (`Waves.first` apart): those stand beside the code that uses them.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -41,13 +42,38 @@ class Policy(Strict):
     deterministic: bool
 
 
+def _instruction(text: str) -> str:
+    if "{problem}" not in text:
+        raise ValueError(f"does not hold {{problem}}: every problem would get the same prompt{_instead(text)}")
+    if unfilled := _STRANGERS.search(text):
+        raise ValueError(f"holds {unfilled[0]}, which nothing fills: the only field is {{problem}}")
+    return text
+
+
+def _guided(text: str) -> str:
+    if "{solution}" not in text:
+        raise ValueError(f"does not hold {{solution}}: no guide would be shown{_instead(text)}")
+    if "{problem}" not in text and "{instruction}" not in text:
+        raise ValueError(f"holds neither {{instruction}} nor {{problem}}: no problem would be shown{_instead(text)}")
+    return text
+
+
+def _instead(text: str) -> str:
+    found = _FIELD.search(text)
+    return f"; it holds {found[0]}, which nothing fills" if found else ""
+
+
+_STRANGERS = re.compile(r"(?<![A-Za-z}\\])\{(?:question|input|query|prompt|solution|guide|instruction)\}")
+_FIELD = re.compile(r"(?<![A-Za-z}\\])\{(?!(?:problem|instruction|solution)\})[A-Za-z_]+\}")  # \text{word} is LaTeX
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prompt(Strict):
     """The words of the plain and of the guided prompt."""
 
     system: str | None
-    instruction: str
-    guided: str
+    instruction: Annotated[str, AfterValidator(_instruction)]
+    guided: Annotated[str, AfterValidator(_guided)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +213,7 @@ class Grid(Strict):
 
     data: Distinct[Name]
     loss: Distinct[Name]
-    seed: Distinct[Annotated[int, Field(ge=0)]]
+    seed: Distinct[Annotated[int, Field(ge=0, lt=2**32)]]  # what numpy's generator takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,8 +256,8 @@ class Train(Strict):
     max_length: Annotated[int, Field(ge=2)]
     warmup_ratio: Annotated[float, Field(ge=0.0, le=1.0)]
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)]
-    adam_beta1: Annotated[float, Field(ge=0.0, le=1.0)]
-    adam_beta2: Annotated[float, Field(ge=0.0, le=1.0)]
+    adam_beta1: Annotated[float, Field(ge=0.0, lt=1.0)]
+    adam_beta2: Annotated[float, Field(ge=0.0, lt=1.0)]
     max_grad_norm: Annotated[float, Field(ge=0.0, le=1e9)]
     probe_n: Annotated[int, Field(ge=1)]
     probe_every: Annotated[int, Field(ge=1)]
@@ -244,7 +270,7 @@ class Report(Strict):
 
     resamples: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(ge=0.5, le=0.999)]
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     clip_low: Annotated[float, Field(ge=0.0, le=1.0)]
     clip_high: Annotated[float, Field(ge=1.0, le=1e6)]
     bins: Annotated[int, Field(ge=1)]
