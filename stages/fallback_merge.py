@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stages.lib.policy import load_tokenizer, response_ids
+from stages.lib.policy import load_tokenizer, response_ids, unmatched_opening
 from stages.lib.records import (
     EXPERT,
     RESOLVED,
@@ -57,6 +57,7 @@ def main(stage: Stage) -> None:
             write(folder / f"{name}.jsonl", rows.values())
     write(data / "failed_demonstrations.jsonl", failed_demonstrations(problems, data / "verdicts" / "expert.jsonl"))
     count(merged[guides[0]])
+    say_opening(params.policy)
 
 
 def token_counter(policy: Policy) -> Callable[[TrainingRow], int]:
@@ -122,6 +123,15 @@ def count(merged: list[Merged]) -> None:
     words = ", ".join(f"{found[name]} {name}" for name in SOURCES)
     listed = ", listed in data/failed_demonstrations.jsonl" if failed else ""
     print(f"fallback-merge: {len(merged)} problems: {words}; {failed} demonstrations fail verification{listed}")
+
+
+def say_opening(policy: Policy) -> None:
+    """Say where demonstrations cannot be the template's own assistant turns."""
+    if opened := unmatched_opening(load_tokenizer(policy)):
+        print(
+            f"fallback-merge: the generation prompt ends in {opened!r}, which the template's written answers lack: "
+            "demonstrations stand behind it, so a part of the measured gap is format; use a template without it"
+        )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import dataclasses
 
 import pytest
+from transformers import PreTrainedTokenizerBase
 
-from stages.lib.policy import end_id, load_tokenizer, response_ids, stop_ids
-from stages.lib.prompts import encode, guided, plain
+from stages.lib.policy import PolicyError, end_id, load_tokenizer, response_ids, stop_ids, unmatched_opening
+from stages.lib.prompts import DATE, PromptError, encode, guided, plain, render
 from stages.lib.run.params import Params, Policy
 
 
@@ -77,3 +78,80 @@ def test_texts_without_control_tokens_are_encoded_as_the_template_does(tiny_poli
     rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert encode(tokenizer, messages) == tokenizer(rendered, add_special_tokens=False)["input_ids"]
     assert response_ids(tokenizer, text)[:-1] == tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+USER = [{"role": "user", "content": "Q"}]
+
+
+def with_template(policy: Policy, template: str | dict[str, str]) -> PreTrainedTokenizerBase:
+    tokenizer = load_tokenizer(policy)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def test_a_template_that_writes_the_date_writes_the_same_on_every_day(tiny_policy: Policy) -> None:
+    """Llama 3.2's way, and Mistral Small 3's."""
+    llama = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}26 Jul 2024{% endif %}"
+    assert render(with_template(tiny_policy, llama), [USER]) == ["26 Jul 2024"]
+    assert render(with_template(tiny_policy, "{{ strftime_now('%Y-%m-%d') }}"), [USER]) == [f"{DATE:%Y-%m-%d}"]
+
+
+QWEN3 = (
+    "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+GPT_OSS = (
+    "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}final<|user|>{% endif %}"
+    "{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+R1 = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [QWEN3, GPT_OSS], ids=["qwen3", "gpt-oss"])
+def test_a_demonstration_is_the_templates_own_assistant_turn(tiny_policy: Policy, template: str) -> None:
+    tokenizer = with_template(tiny_policy, template)
+    chat = [*USER, {"role": "assistant", "content": "It is \\boxed{1}."}]
+    [written] = render(tokenizer, [chat], generation_prompt=False)
+    demonstration = encode(tokenizer, USER) + response_ids(tokenizer, chat[1]["content"])
+    assert demonstration == tokenizer(written, add_special_tokens=False)["input_ids"]
+    assert unmatched_opening(tokenizer) == ""
+
+
+def test_a_demonstration_with_its_own_thoughts_gets_no_empty_ones(tiny_policy: Policy) -> None:
+    tokenizer = with_template(tiny_policy, QWEN3)
+    assert tokenizer.decode(response_ids(tokenizer, "<think>so</think> 1")) == "<think>so</think> 1<|end|>"
+
+
+def test_a_generation_prompt_that_opens_more_than_a_turn_is_known(tiny_policy: Policy) -> None:
+    assert unmatched_opening(with_template(tiny_policy, R1)) == "<think>\n"
+    assert unmatched_opening(load_tokenizer(tiny_policy)) == ""
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (
+            "{{ raise_exception('System role not supported') }}",
+            r"TemplateError: System role not .* prompt\.system to null",
+        ),
+        ("{% for m in messages %}", r"TemplateSyntaxError: .*mend the template|TemplateSyntaxError: .*prompt\.system"),
+        ({"a": "x", "b": "y"}, r"ValueError: .*no default"),
+        ("{% for m in messages %}{{ m.content[0].text + 1 }}{% endfor %}", "does not write this prompt"),
+    ],
+)
+def test_a_template_that_refuses_ends_in_one_line(
+    tiny_policy: Policy, template: str | dict[str, str], message: str
+) -> None:
+    tokenizer = with_template(tiny_policy, template)
+    with pytest.raises(PromptError, match=message):
+        encode(tokenizer, [{"role": "system", "content": "Be kind."}, *USER])
+    with pytest.raises(PromptError):
+        end_id(tokenizer)
+
+
+def test_a_template_that_changes_the_answer_is_refused(tiny_policy: Policy) -> None:
+    with pytest.raises(PolicyError, match="does not write the assistant's text as it is"):
+        end_id(with_template(tiny_policy, "{% for m in messages %}{{ m.content | upper }}{% endfor %}"))

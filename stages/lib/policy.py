@@ -5,6 +5,7 @@ context_window(params.policy)                # 4096 tokens of prompt and respons
 model = load_model(params.policy)            # eval mode, on the best device
 stop_ids(tokenizer, model.generation_config) # {2}: generation stops at any of them
 end_id(tokenizer)                            # 2: the one that training appends to a demonstration
+response_ids(tokenizer, "It is 42.")         # a demonstration as the policy's own turn: tokens behind the prompt
 """
 
 import json
@@ -12,14 +13,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from stages.lib.prompts import plain_ids
+from stages.lib.prompts import plain_ids, render
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Policy
 
@@ -160,22 +163,61 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list
 
 def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that the chat template writes after the assistant's text (<|im_end|> for Qwen); else the EOS token."""
+    return _turn(tokenizer, str(tokenizer.chat_template), tokenizer.eos_token).end
+
+
+def response_ids(tokenizer: PreTrainedTokenizerBase, response: str, token_ids: list[int] | None = None) -> list[int]:
+    """The tokens of a response, with the end token: the sampled ones if known, else those of the text.
+
+    A text becomes the assistant's turn as the template writes it: what the template puts between the generation prompt
+    and the text (an empty <think></think>, a channel's name) stands before it, unless the text brings its own.
+    """
+    if token_ids:
+        return token_ids
+    turn = _turn(tokenizer, str(tokenizer.chat_template), tokenizer.eos_token)
+    opening = turn.scaffold.split()[:1]
+    scaffold = "" if opening and response.lstrip().startswith(opening[0]) else turn.scaffold
+    ids = tokenizer(scaffold, add_special_tokens=False)["input_ids"] if scaffold else []
+    return [*ids, *plain_ids(tokenizer, response), turn.end]
+
+
+def unmatched_opening(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the generation prompt opens that the template's own assistant turns do not have: "<think>\\n" of R1.
+
+    Demonstrations then stand inside it. "" where the generation prompt begins an assistant's turn as written.
+    """
+    return _turn(tokenizer, str(tokenizer.chat_template), tokenizer.eos_token).opened
+
+
+class Turn(NamedTuple):
+    """How the template writes an assistant's turn behind the generation prompt."""
+
+    scaffold: str  # between the generation prompt and the text
+    opened: str  # of the generation prompt, what a written turn does not have
+    end: int  # the token behind the text
+
+
+@lru_cache(maxsize=4)  # by the tokenizer itself: it is asked for every row
+def _turn(tokenizer: PreTrainedTokenizerBase, template: str, eos: str | None) -> Turn:
     answer = "It is 42."
-    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": answer}]
-    text = str(tokenizer.apply_chat_template(chat, tokenize=False))
-    tail = tokenizer(text[text.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
+    asked = [{"role": "user", "content": "Q"}]
+    [prompt] = render(tokenizer, [asked])
+    [text] = render(tokenizer, [[*asked, {"role": "assistant", "content": answer}]], generation_prompt=False)
+    before, found, behind = text.rpartition(answer)
+    if not found:
+        raise PolicyError("the policy's chat template does not write the assistant's text as it is; use another")
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(prompt, before, strict=False)))
+    scaffold = before[shared:] if shared == len(prompt) else ""
+    return Turn(scaffold, prompt[shared:], _end(tokenizer, behind))
+
+
+def _end(tokenizer: PreTrainedTokenizerBase, behind: str) -> int:
+    tail = tokenizer(behind, add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     found = next((token for token in tail if token in special), tokenizer.eos_token_id)
     if found is None:
         raise PolicyError("the tokenizer has neither an EOS token nor an end token in its chat template")
     return found
-
-
-def response_ids(tokenizer: PreTrainedTokenizerBase, response: str, token_ids: list[int] | None = None) -> list[int]:
-    """The tokens of a response, with the end token: the sampled ones if known, else those of the text."""
-    if token_ids:
-        return token_ids
-    return [*plain_ids(tokenizer, response), end_id(tokenizer)]
 
 
 def _load(auto: Any, policy: Policy, **more: Any) -> Any:

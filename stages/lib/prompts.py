@@ -5,13 +5,19 @@
     ids = encode(tokenizer, messages)                 # token ids that end where the response begins
     prompts = plain_prompts(tokenizer, {"train-17": "4 - 3 + 8 ="}, prompt)   # [("train-17", ids)], all at once
 
-The words are params (`prompt.*`), the scaffold around them is the model's own chat template.
+The words are params (`prompt.*`), the scaffold around them is the model's own chat template. Where a template writes
+today's date, `DATE` stands in its place: a prompt is the same on every day.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING
+
+from jinja2 import TemplateError
+
+from stages.lib.run.errors import StageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,6 +25,11 @@ if TYPE_CHECKING:
     from stages.lib.run.params import Prompt
 
 Message = dict[str, str]
+DATE = datetime(2024, 7, 26)  # what chat templates take for today; Llama 3.1's own, where it is given none
+
+
+class PromptError(StageError):
+    """The policy's chat template cannot write the prompt; the message says why and what to do."""
 
 
 def plain(problem: str, prompt: "Prompt") -> list[Message]:
@@ -49,6 +60,32 @@ def plain_prompts(
     return list(zip(problems, encoded, strict=True))
 
 
+def render(
+    tokenizer: "PreTrainedTokenizerBase", chats: Sequence[Sequence[Message]], generation_prompt: bool = True
+) -> list[str]:
+    """The chats as the policy's chat template writes them; every rendering of the project is this one.
+
+    Raises:
+        PromptError: the template refuses the chat, a system message say, or is broken.
+    """
+    try:
+        written = tokenizer.apply_chat_template(
+            [list(chat) for chat in chats],
+            tokenize=False,
+            add_generation_prompt=generation_prompt,
+            strftime_now=DATE.strftime,
+        )
+        return list(map(str, written))
+    except (TemplateError, ValueError, TypeError, LookupError) as error:
+        system = any(message["role"] == "system" for chat in chats for message in chat)
+        remedy = "set prompt.system to null and put its text into prompt.instruction" if system else "mend the template"
+        reason = " ".join(str(error).split())[:300]
+        raise PromptError(
+            f"the policy's chat template does not write this prompt ({type(error).__name__}: {reason}); "
+            f"{remedy}, or name a policy whose template does"
+        ) from None
+
+
 def control_words(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
     """The texts of the tokenizer's special tokens; of two that begin alike the longer first."""
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
@@ -66,7 +103,7 @@ def _encode_all(tokenizer: "PreTrainedTokenizerBase", chats: list[list[Message]]
     words = control_words(tokenizer)
     aside = {place for place, chat in enumerate(chats) if any(words.search(message["content"]) for message in chat)}
     ordinary = [chat for place, chat in enumerate(chats) if place not in aside]
-    texts = tokenizer.apply_chat_template(ordinary, tokenize=False, add_generation_prompt=True) if ordinary else []
+    texts = render(tokenizer, ordinary) if ordinary else []
     encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])  # special: the template's
     return [_set_aside(tokenizer, chat, words) if place in aside else next(encoded) for place, chat in enumerate(chats)]
 
@@ -79,7 +116,7 @@ def _set_aside(tokenizer: "PreTrainedTokenizerBase", chat: list[Message], words:
     mark = next(char for char in map(chr, range(0xE000, 0xF8FF)) if char not in everything)
     places = iter(range(len(found)))
     marked = [{**m, "content": words.sub(lambda _: f"{mark}{next(places)}{mark}", m["content"])} for m in chat]
-    text = str(tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True))
+    [text] = render(tokenizer, [marked])
     parts = re.split(f"{mark}(\\d+){mark}", text)
     ids = (
         plain_ids(tokenizer, found[int(part)]) if place % 2 else tokenizer(part, add_special_tokens=False)["input_ids"]

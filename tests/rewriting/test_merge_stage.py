@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from stages import fallback_merge
-from stages.fallback_merge import choose
+from stages.fallback_merge import choose, say_opening
+from stages.lib.policy import load_tokenizer
 from stages.lib.records import FailedDemonstration, Merged, Problem, Rollout, TrainingRow, Verdict, read, write
 from stages.lib.rewriting.training_sets import matched
+from stages.lib.run.params import Policy
 from tests.run_stage import run_stage
 
 
@@ -108,3 +110,15 @@ def test_failed_demonstrations_are_listed(merged: Path) -> None:
     assert rows == [FailedDemonstration(id="left", answer="1", extracted="1", reason="different")]
     assert [row.expert_correct for row in read(Merged, merged / "merged.jsonl")] == [True, True, False]
     assert '"expert_failed": 1' in (merged / "counts" / "merge.json").read_text()
+
+
+def test_demonstrations_that_stand_in_an_open_thought_are_said(
+    checkout: Path, tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_opening(tiny_policy)
+    assert capsys.readouterr().out == ""
+    tokenizer = load_tokenizer(tiny_policy)
+    tokenizer.chat_template += "{% if add_generation_prompt %}<think>{% endif %}"
+    monkeypatch.setattr(fallback_merge, "load_tokenizer", lambda policy: tokenizer)
+    say_opening(tiny_policy)
+    assert "the generation prompt ends in '<think>', which the template's written" in capsys.readouterr().out
