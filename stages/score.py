@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stages.lib import prompts
-from stages.lib.policy import load_model, load_tokenizer, memory, response_ids, set_threads
+from stages.lib.policy import context_window, load_model, load_tokenizer, memory, response_ids, set_threads
 from stages.lib.records import RESOLVED, SELF, Problem, RecordError, TrainingRow, read, read_problems
 from stages.lib.rewriting.guides import Guided
 from stages.lib.run.params import Params, root
@@ -49,7 +49,7 @@ def main(stage: Stage) -> None:
     problems = {problem.id: problem for problem in read_problems(stage.data / "problems.jsonl", need_solution=True)}
     total = sum(1 for _ in rows(problems))
     tokenizer, model = load_tokenizer(params.policy), load_model(params.policy)
-    scorer, context = Scorer(model), getattr(model.config, "max_position_embeddings", 2**31)
+    scorer, context = Scorer(model), context_window(params.policy) or 2**31
     guided = Guided(params.resolve.guides[0], tokenizer, params.prompt, params.resolve, context)
     stage.assert_unchanged()
     folder, parts, scored = stage.folder(), [], 0

@@ -11,7 +11,7 @@ Killed and started again it goes on from its last checkpoint in .scratch/, and a
 import time
 from pathlib import Path
 
-from stages.lib.policy import load_model, load_tokenizer, memory, set_threads
+from stages.lib.policy import context_window, delivered_generation, load_model, load_tokenizer, memory, set_threads
 from stages.lib.records import Cell, TrainingRow, read
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing
@@ -46,9 +46,7 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
     started, params = time.monotonic(), stage.params
     weights, options = named(cell.loss, params.loss)
     rows = examples(cell.data, weights, params)
-    fitting = [row for row in rows if len(row) <= params.train.max_length]
-    if not fitting:
-        raise StageError(f"data/train/{cell.data}.jsonl: no row fits into train.max_length {params.train.max_length}")
+    fitting = rows_that_fit(rows, cell.data, params.train.max_length, context_window(params.policy))
 
     set_threads(params.policy, params.hardware.threads)
     plan = steps(len(fitting), params.train.epochs, params.train.batch_size, cell.seed)
@@ -57,6 +55,7 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
     model = load_model(params.policy)
     check_tokens(cell.data, fitting, model.get_input_embeddings().num_embeddings)
     dtype = model.dtype  # to save in; training is in float32
+    model.generation_config = delivered_generation(load_tokenizer(params.policy), model.generation_config)
     model = prepare(model, params.train.lora, cell.seed)
     probe = Probe({cell.data: choose(fitting, params.train.probe_n)}, params.hardware.train_batch, args.device)
     watch = Watch(probe, work, params.train.probe_every, cell.name)
@@ -101,6 +100,16 @@ def examples(kind: str, loss: str, params: Params) -> list[Example]:
     return encode(rows, load_tokenizer(params.policy), params.prompt, behaviour=loss in NEEDS_BEHAVIOUR)
 
 
+def rows_that_fit(rows: list[Example], data: str, longest: int, context: int | None) -> list[Example]:
+    """The rows of at most train.max_length tokens, and no longer than the context window: those that score has."""
+    most = min(longest, context or longest)
+    fitting = [row for row in rows if len(row) <= most]
+    if not fitting:
+        limit = "the policy's context window" if most < longest else "train.max_length"
+        raise StageError(f"data/train/{data}.jsonl: no row fits into {limit} of {most} tokens")
+    return fitting
+
+
 def check_tokens(data: str, examples: list[Example], vocabulary: int) -> None:
     """Sampled token ids must be of this policy's vocabulary."""
     for example in examples:
@@ -112,10 +121,11 @@ def check_tokens(data: str, examples: list[Example], vocabulary: int) -> None:
 
 def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:
     nll = [row["nll"] for row in rows]
+    still = "; no log-probability changed: train.learning_rate or train.epochs is too small"
     return (
         f"train {name}: {len(work.steps)} steps over {len(work.examples)} responses "
         f"({work.tokens()[-1] / 1000:.0f}k tokens) in {seconds:.0f} s; NLL {nll[0]:.2f} -> {nll[-1]:.2f}, "
-        f"{left_out} rows left out"
+        f"{left_out} rows left out{still if nll[0] == nll[-1] and rows[-1]['kl'] == 0 else ''}"
     )
 
 

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from stages.lib.prompts import plain_ids, render
@@ -81,6 +88,8 @@ def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
     """
     tokenizer = _load(AutoTokenizer, policy)
     if not tokenizer.chat_template:
+        if not tokenizer.get_vocab():
+            raise PolicyError(f"policy.name {policy.name}: it has no tokenizer files; copy or download them, too")
         raise PolicyError(f"policy.name {policy.name}: its tokenizer has no chat template; use a model that has one")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -93,9 +102,46 @@ def context_window(policy: Policy) -> int | None:
     Raises:
         PolicyError: absent folder, unreachable hub, or a broken config.
     """
+    return getattr(_text_config(policy), "max_position_embeddings", None)
+
+
+def check(policy: Policy, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a policy that a later stage could not use: called where it is first opened, before anything is sampled.
+
+    Its template writes prompt and answer, an end token is known, texts and template have embeddings, and the output
+    layer is one that training can compute.
+
+    Raises:
+        PolicyError, PromptError: it is not so; the message says what to do.
+    """
+    config, turn = _text_config(policy), _turn(tokenizer, str(tokenizer.chat_template), tokenizer.eos_token)
+    rows = getattr(config, "vocab_size", None)
+    special = set(tokenizer.all_special_ids)
+    of_texts = {token for token in tokenizer.get_vocab().values() if token not in special}
+    largest = max(of_texts | {turn.end})
+    if rows is not None and largest >= rows:
+        raise PolicyError(
+            f"policy.name {policy.name}: its tokenizer has token {largest}, and the model embeddings for {rows} tokens "
+            "only; use the tokenizer that belongs to it, or resize its embeddings"
+        )
+    if scaled := scaled_head(config):
+        raise PolicyError(
+            f"policy.name {policy.name}: its config has {scaled}, so it changes its logits after the output layer; "
+            "training supports a plain linear head only"
+        )
+
+
+def scaled_head(config: Any) -> str | None:
+    """The option of a config that changes logits after the output layer (soft cap, scale), if it has one."""
+    scales = {name: getattr(config, name, None) for name in ("logit_scale", "logits_scaling", "lm_head_multiplier")}
+    found = [f"{name} {value}" for name, value in scales.items() if value not in (None, 1, 1.0)]
+    cap = getattr(config, "final_logit_softcapping", None)
+    return next(iter([*found, f"final_logit_softcapping {cap}"] if cap else found), None)
+
+
+def _text_config(policy: Policy) -> Any:
     name, revision, _ = base_of(policy)
-    config = _load(AutoConfig, replace(policy, name=name, revision=revision))
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    return _load(AutoConfig, replace(policy, name=name, revision=revision)).get_text_config()
 
 
 def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:
@@ -159,6 +205,19 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list
     configured = generation_config.eos_token_id
     configured = configured if isinstance(configured, list) else [configured]
     return sorted({*configured, tokenizer.eos_token_id, end_id(tokenizer)} - {None})
+
+
+def delivered_generation(tokenizer: PreTrainedTokenizerBase, configured: Any) -> GenerationConfig:
+    """The generation config of a trained policy: it stops where this project's engines stop, and draws as it is asked.
+
+    The model's own may lack the token that training taught to end with, and may be one that cannot be saved
+    (a temperature without do_sample).
+    """
+    return GenerationConfig(
+        bos_token_id=getattr(configured, "bos_token_id", None),
+        eos_token_id=stop_ids(tokenizer, configured),
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
 def end_id(tokenizer: PreTrainedTokenizerBase) -> int:

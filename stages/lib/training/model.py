@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, set_seed
 from transformers.utils import logging
 
+from stages.lib.policy import scaled_head
+from stages.lib.run.config import short
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Lora
 from stages.lib.training.fused_loss import Batch, Head, Start, head_loss
@@ -33,7 +35,13 @@ def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
 
     set_seed(seed)  # of the adapter's first values
     shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
-    return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
+    try:
+        return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
+    except ValueError as error:
+        raise StageError(
+            f"train.lora.rank {lora.rank}: peft puts no adapter on {type(model).__name__} ({short(error)}); "
+            "set train.lora.rank to 0"
+        ) from None
 
 
 def attach(model: PreTrainedModel) -> PreTrainedModel:
@@ -85,7 +93,7 @@ def check_head(model: PreTrainedModel) -> None:
     ids = torch.arange(8, device=model.device)[None]  # [1, 8]
     logits = model(input_ids=ids, use_cache=False).logits[0]
     hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
-    if not torch.allclose(
+    if scaled_head(model.config.get_text_config()) or not torch.allclose(
         layer_head(model.get_output_embeddings()).log_probs(hidden), logits.log_softmax(-1), atol=1e-3
     ):
         name = type(model).__name__

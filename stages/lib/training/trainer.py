@@ -23,7 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from stages.lib.policy import gpu_count, load_model, load_tokenizer
+from stages.lib.policy import delivered_generation, gpu_count, load_model, load_tokenizer
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing_folder
 from stages.lib.run.params import Hardware, Lora, Loss, Policy, Train
@@ -172,7 +172,8 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
         optim="adamw_torch_fused",  # the other's square root is MKL's, which differs between processors
         learning_rate=train.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(train.warmup_ratio * steps),
+        # the first step of a warm-up has a learning rate of 0: of a single step it would leave nothing
+        warmup_steps=min(math.ceil(train.warmup_ratio * steps), steps - 1),
         weight_decay=train.weight_decay,
         adam_beta1=train.adam_beta1,
         adam_beta2=train.adam_beta2,
@@ -210,6 +211,8 @@ def save(tuner: Finetuner, policy: Policy, lora: Lora, dtype: torch.dtype, folde
     if adapter:
         model.peft_config["default"].revision = policy.revision  # of the base, which is loaded with the adapter
     model.config.use_cache = True  # the Trainer switches it off
+    tokenizer = load_tokenizer(policy)
+    model.generation_config = delivered_generation(tokenizer, model.generation_config)
     with replacing_folder(folder) as partial:
         model.to(dtype).save_pretrained(partial)
-        load_tokenizer(policy).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
