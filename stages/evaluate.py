@@ -17,7 +17,7 @@ from functools import partial
 from tqdm import tqdm
 
 from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for
-from stages.lib.policy import context_window, load_tokenizer
+from stages.lib.policy import check, context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
 from stages.lib.records import Cell, Evaluation, Problem, RecordError, Rollout, Verdict, read_problems, write
 from stages.lib.run.params import Params, Policy, root
@@ -68,7 +68,9 @@ def benchmark_problems(stage: Stage) -> Iterator[tuple[str, Problem]]:
 def prompts_that_fit(problems: Problems, policy: Policy, params: Params) -> list[tuple[str, list[int]]]:
     """(benchmark/id, prompt ids) of the problems that can be asked."""
     texts = {key: row.problem for key, (_, row) in problems.items()}
-    prompts = plain_prompts(load_tokenizer(policy), texts, params.prompt)
+    tokenizer = load_tokenizer(policy)
+    check(policy, tokenizer)
+    prompts = plain_prompts(tokenizer, texts, params.prompt)
     return fitting(prompts, params.evaluate, context_window(policy))
 
 

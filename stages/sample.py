@@ -12,7 +12,7 @@ from functools import partial
 
 from stages.lib.generation.adaptive import report_cost, sample_adaptively
 from stages.lib.generation.rollouts import Drawn, fitting, open_engine
-from stages.lib.policy import context_window, load_tokenizer
+from stages.lib.policy import check, context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
 from stages.lib.records import read_problems
 from stages.lib.run.stage import Stage, run
@@ -30,7 +30,9 @@ CHOOSING = (  # inputs that decide which responses are drawn, and shape none of 
 def main(stage: Stage) -> None:
     params = stage.params
     problems = read_problems(stage.data / "problems.jsonl")
-    prompts = plain_prompts(load_tokenizer(params.policy), {row.id: row.problem for row in problems}, params.prompt)
+    tokenizer = load_tokenizer(params.policy)
+    check(params.policy, tokenizer)
+    prompts = plain_prompts(tokenizer, {row.id: row.problem for row in problems}, params.prompt)
     kept = fitting(prompts, params.sample, context_window(params.policy))
     references = {row.id: row.answer for row in problems}
     verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)

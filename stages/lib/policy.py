@@ -40,6 +40,7 @@ class PolicyError(StageError):
     """The policy cannot be loaded or used; the message says what to do."""
 
 
+TOKENIZERS = ("*token*", "vocab*", "*.model")  # the files of a tokenizer, of whatever kind
 DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where NVIDIA's driver is loaded
 
 
@@ -86,10 +87,11 @@ def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
     Raises:
         PolicyError: absent folder, unreachable hub, or no chat template.
     """
+    folder = Path(policy.name)
+    if (folder / "config.json").is_file() and not any(found for name in TOKENIZERS for found in folder.glob(name)):
+        raise PolicyError(f"policy.name {policy.name}: the folder has no tokenizer files; copy or download them, too")
     tokenizer = _load(AutoTokenizer, policy)
     if not tokenizer.chat_template:
-        if not tokenizer.get_vocab():
-            raise PolicyError(f"policy.name {policy.name}: it has no tokenizer files; copy or download them, too")
         raise PolicyError(f"policy.name {policy.name}: its tokenizer has no chat template; use a model that has one")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -102,7 +104,7 @@ def context_window(policy: Policy) -> int | None:
     Raises:
         PolicyError: absent folder, unreachable hub, or a broken config.
     """
-    return getattr(_text_config(policy), "max_position_embeddings", None)
+    return getattr(load_config(policy).get_text_config(), "max_position_embeddings", None)
 
 
 def check(policy: Policy, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -114,11 +116,11 @@ def check(policy: Policy, tokenizer: PreTrainedTokenizerBase) -> None:
     Raises:
         PolicyError, PromptError: it is not so; the message says what to do.
     """
-    config, turn = _text_config(policy), _turn(tokenizer, str(tokenizer.chat_template), tokenizer.eos_token)
+    config, end = load_config(policy).get_text_config(), end_id(tokenizer)
     rows = getattr(config, "vocab_size", None)
     special = set(tokenizer.all_special_ids)
     of_texts = {token for token in tokenizer.get_vocab().values() if token not in special}
-    largest = max(of_texts | {turn.end})
+    largest = max(of_texts | {end})
     if rows is not None and largest >= rows:
         raise PolicyError(
             f"policy.name {policy.name}: its tokenizer has token {largest}, and the model embeddings for {rows} tokens "
@@ -139,9 +141,14 @@ def scaled_head(config: Any) -> str | None:
     return next(iter([*found, f"final_logit_softcapping {cap}"] if cap else found), None)
 
 
-def _text_config(policy: Policy) -> Any:
+def load_config(policy: Policy) -> Any:
+    """The policy's config; an adapter's is its base's.
+
+    Raises:
+        PolicyError: absent folder, unreachable hub, or a broken config.
+    """
     name, revision, _ = base_of(policy)
-    return _load(AutoConfig, replace(policy, name=name, revision=revision)).get_text_config()
+    return _load(AutoConfig, replace(policy, name=name, revision=revision))
 
 
 def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:

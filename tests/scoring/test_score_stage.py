@@ -142,6 +142,19 @@ def test_a_response_beyond_the_context_is_counted_and_left_out(
     assert set(pd.read_parquet(scored / "data/scores.parquet")["id"]) == {"p", "shown/px"}
 
 
+def test_the_window_is_the_one_that_every_stage_takes(
+    scored: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A multimodal config has it in its text config, where `policy.context_window` looks."""
+    rows = [problem("p"), problem("long" + "x" * 100)]
+    write(scored / "data/problems.jsonl", rows)
+    for name in ("expert", "rewritten"):
+        write(scored / f"data/train/{name}.jsonl", [training_row(row, "expert") for row in rows])
+    monkeypatch.setattr(score, "context_window", lambda policy: 150)
+    run_stage(score)
+    assert "left out 1 longer than the policy's context of 150 tokens" in capsys.readouterr().out
+
+
 def test_a_window_of_nothing_but_too_long_responses(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score, "WINDOW", 1)
     rows = [problem("p"), problem("long" + "x" * 500)]

@@ -9,8 +9,8 @@
     solved        the demonstrations of the problems that a sample solved: is it the selection of problems?
     matched       rewritten rows up to the number of tokens of the expert's set: is it the number of tokens?
 
-A new variant is one more line in `training_sets`; `grid.data` may then name it. fallback-merge adds `answer-hint`
-(re-solved with the answer as the only guide) if resolve.guides has `answer`.
+A new variant is one more line in `training_sets` and its name in VARIANTS; `grid.data` may then name it. fallback-merge
+adds `answer-hint` (re-solved with the answer as the only guide) if resolve.guides has `answer`.
 """
 
 import random
@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from stages.lib.records import Problem, Rollout, TrainingRow
 
+VARIANTS = ("expert", "rewritten", "self", "no-guide", "solved", "matched", "answer-hint")
 Rows = dict[str, TrainingRow]  # by problem id, in the problems' order
 
 

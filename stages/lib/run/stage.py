@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from stages.lib.run.ahead import check_ahead
 from stages.lib.run.exits import one_line_errors
 from stages.lib.run.fingerprint import (
     Inputs,
@@ -105,7 +106,8 @@ def open_stage(script: str, words: Sequence[str], resumable: bool = False) -> St
     Raises:
         ParamsError: dvc.yaml has no such command, or params.yaml is faulty. StageError: a declared dep is absent.
     """
-    instance, _ = instance_of(script, words), load()  # a fault of params.yaml comes before an absent dep
+    instance = instance_of(script, words)
+    check_ahead(script, load())  # a fault of params.yaml comes before an absent dep
     inputs = declared_inputs(instance) if resumable else None
     return Stage(script, words, instance, load(), inputs)
 

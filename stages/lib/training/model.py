@@ -13,13 +13,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch import Tensor, nn
-from transformers import PreTrainedModel, set_seed
+from transformers import AutoModelForCausalLM, PreTrainedModel, set_seed
 from transformers.utils import logging
 
-from stages.lib.policy import scaled_head
+from stages.lib.policy import load_config, scaled_head
 from stages.lib.run.config import short
 from stages.lib.run.errors import StageError
-from stages.lib.run.params import Lora
+from stages.lib.run.params import Lora, Policy
 from stages.lib.training.fused_loss import Batch, Head, Start, head_loss
 from stages.lib.training.losses import Objective
 
@@ -31,9 +31,18 @@ def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
     attach(model)
     if not lora.rank:
         return model.requires_grad_(True)
+    set_seed(seed)  # of the adapter's first values
+    return adapted(model, lora)
+
+
+def adapted(model: PreTrainedModel, lora: Lora) -> nn.Module:
+    """The model with a new adapter on it.
+
+    Raises:
+        StageError: peft has none for this model.
+    """
     from peft import LoraConfig, get_peft_model
 
-    set_seed(seed)  # of the adapter's first values
     shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
     try:
         return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
@@ -42,6 +51,12 @@ def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
             f"train.lora.rank {lora.rank}: peft puts no adapter on {type(model).__name__} ({short(error)}); "
             "set train.lora.rank to 0"
         ) from None
+
+
+def check_adapter(policy: Policy, lora: Lora) -> None:
+    """Refuse a policy that no adapter fits on: known from its config, without memory or weights."""
+    with torch.device("meta"):
+        adapted(AutoModelForCausalLM.from_config(load_config(policy)), lora)
 
 
 def attach(model: PreTrainedModel) -> PreTrainedModel:
