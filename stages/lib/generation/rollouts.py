@@ -10,7 +10,9 @@ engine.py defines the interface of an engine and the random stream of each reque
 
 import importlib.util
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from tqdm import tqdm
 
@@ -95,7 +97,8 @@ class Drawn:
         self.journal, self.open, self.decoding, self.seed = journal, open_, decoding, seed
         self.engine: Engine | None = None
         self.places: dict[tuple[str, int], int] = {}  # where in the file a row begins
-        self.size = 0
+        self.drawn: dict[str, int] = {}  # by problem, the index of its first response in the file
+        self.size, self.said_copies = 0, False
         for line in journal.lines():
             self._note(parse(Rollout, line, str(journal.path)), line)
         self.before = len(self.places)
@@ -105,17 +108,46 @@ class Drawn:
         lacking = [request for request in requests if (request.id, request.index) not in self.places]
         if not lacking:
             return 0
-        self.engine = self.engine or self.open()
-        done = len(requests) - len(lacking)
-        with tqdm(total=len(requests), initial=done, unit="response", desc=self.journal.name, smoothing=0) as bar:
-            for chunk in chunks(lacking, self.engine.chunk):
-                rows = self.engine.generate(chunk, self.decoding, self.seed)
-                lines = [dumps(row) for row in rows]
-                self.journal.append(lines)
-                for row, line in zip(rows, lines, strict=True):
-                    self._note(row, line)
+        distinct = self._distinct(lacking)
+        with tqdm(total=len(requests), unit="response", desc=self.journal.name, smoothing=0) as bar:
+            bar.update(len(requests) - len(lacking))
+            for chunk in self._chunks(distinct):
+                self._append(self.engine.generate(chunk, self.decoding, self.seed))  # type: ignore[union-attr]
                 bar.update(len(chunk))
+            self._copy([request for request in lacking if (request.id, request.index) not in self.places])
         return len(lacking)
+
+    def _distinct(self, lacking: Sequence[Request]) -> list[Request]:
+        """What must be drawn: at temperature 0 one response to a problem, since all are the same."""
+        if self.decoding.temperature > 0:
+            return list(lacking)
+        return list({request.id: request for request in reversed(lacking) if request.id not in self.drawn}.values())[
+            ::-1
+        ]
+
+    def _chunks(self, requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+        if requests:
+            self.engine = self.engine or self.open()
+            yield from chunks(requests, self.engine.chunk)
+
+    def _copy(self, requests: Sequence[Request]) -> None:
+        """Greedy responses that differ from a drawn one in their index only."""
+        if requests and not self.said_copies:
+            self.said_copies = True
+            print(
+                f"{self.journal.name}: temperature 0 gives one response to a problem; the others are copies of it, so "
+                "n = 1 says the same",
+                file=sys.stderr,
+            )
+        for part in chunks(requests, 1024):
+            drawn = self.rows(Request(request.id, self.drawn[request.id], request.prompt_ids) for request in part)
+            self._append([replace(row, index=request.index) for row, request in zip(drawn, part, strict=True)])
+
+    def _append(self, rows: Sequence[Rollout]) -> None:
+        lines = [dumps(row) for row in rows]
+        self.journal.append(lines)
+        for row, line in zip(rows, lines, strict=True):
+            self._note(row, line)
 
     def lines(self, requests: Iterable[Request]) -> Iterator[str]:
         """The journal's lines for these requests, in their order."""
@@ -131,4 +163,5 @@ class Drawn:
 
     def _note(self, row: Rollout, line: str) -> None:
         self.places[row.id, row.index] = self.size
+        self.drawn.setdefault(row.id, row.index)
         self.size += len(line.encode()) + 1

@@ -8,6 +8,7 @@ continuation, but a row depends on the requests drawn with it.
 import fcntl
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, get_args
 
@@ -56,7 +57,10 @@ class VllmEngine:
         prompts = [{"prompt_token_ids": request.prompt_ids} for request in requests]
         settings = [self._settings(request, decoding, seed) for request in requests]
         outputs = self.llm.generate(prompts, settings, use_tqdm=False, lora_request=self.adapter)
-        return [self._row(*pair) for pair in zip(requests, outputs, strict=True)]
+        rows = [self._row(*pair) for pair in zip(requests, outputs, strict=True)]
+        if decoding.temperature == 0:  # vLLM gives the raw log-probability; a greedy token is drawn with probability 1
+            return [replace(row, logprobs=[0.0] * len(row.token_ids)) for row in rows]
+        return rows
 
     def _settings(self, request: Request, decoding: Decoding, seed: int) -> Any:
         from vllm import SamplingParams
