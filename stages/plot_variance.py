@@ -128,7 +128,7 @@ def data_section(data: Path, merged: dict[str, Merged], shares: pd.DataFrame, pa
         "composition": tables.composition(shares),
         "solved": tables.solved(composition.solved_rates(data / "verdicts", params.sample, params.resolve)),
         "composition_note": tables.COMPOSITION_NOTE,
-        "counts": page.counts(data / "counts"),
+        "counts": page.counts(data / "counts", params.resolve.guides),
         "examples": page.examples(data, merged, problems, params.report.examples),
     }
 

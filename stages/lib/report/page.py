@@ -8,7 +8,7 @@ import importlib.metadata
 import itertools
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,14 @@ def versions() -> Table:
     return Table(["package", "version"], rows)
 
 
-def counts(folder: Path) -> Table:
-    """What the earlier stages counted, file by file."""
+def counts(folder: Path, guides: Sequence[str]) -> Table:
+    """What the earlier stages counted, file by file; not those of guides that resolve.guides no longer names."""
+    stages = {"merge", "prepare", "sample", "verify-expert", "verify-sample"}
+    stages |= {f"{stage}-{guide}" for stage in ("resolve", "verify-resolve") for guide in guides}
     rows = []
     for path in sorted(folder.glob("*.json")):
-        rows += list(tables.counts(json.loads(path.read_text(encoding="utf-8")), path.stem))
+        if path.stem in stages:
+            rows += list(tables.counts(json.loads(path.read_text(encoding="utf-8")), path.stem))
     return Table(["count", ""], rows)
 
 
