@@ -9,8 +9,8 @@ A source is "testbed" (generated, nothing to download), a JSONL file of such row
 anything that `sources` reads, whose unusable rows are left out and listed.
 
 Of a problem that the training set holds twice the first is kept: copies would count twice in every interval over
-problems, which takes problems to be independent. Training problems equal to a benchmark's are dropped, near-duplicates
-(see `overlap`) too unless benchmarks.overlap.action is `report`.
+problems, which takes problems to be independent. Copies within a benchmark are counted, listed and kept: published numbers count
+them. Training problems equal to a benchmark's are dropped, near-duplicates (see `overlap`) too unless benchmarks.overlap.action is `report`.
 """
 
 import re
@@ -40,7 +40,7 @@ def main(stage: Stage) -> None:
     with replacing_folder(data / "benchmarks") as folder:
         for name, rows in benchmarks.items():
             write(folder / f"{name}.jsonl", rows)
-    count(len(kept), {name: len(rows) for name, rows in benchmarks.items()}, left_out, copies, twins)
+    count(len(kept), benchmarks, left_out, copies, twins)
 
 
 def resembling(problems: list[Problem], benchmarks: dict[str, list[Problem]], overlap: Overlap) -> list[dict]:
@@ -49,22 +49,35 @@ def resembling(problems: list[Problem], benchmarks: dict[str, list[Problem]], ov
     return [{**asdict(twin), "dropped": twin.equal or overlap.action == "drop"} for twin in found]
 
 
-def count(size: int, sizes: dict[str, int], left_out: list[str], copies: dict, twins: list[dict]) -> None:
-    """List what was left out and why, and say how much."""
+def count(
+    size: int, benchmarks: dict[str, list[Problem]], left_out: list[str], copies: dict[str, str], twins: list[dict]
+) -> None:
+    """List what was left out and why, and what a benchmark holds twice, and say how much."""
+    again = {name: listed(repeated(rows)) for name, rows in benchmarks.items()}
     counts = {
         "problems": size,
-        "benchmarks": sizes,
+        "benchmarks": {name: len(rows) for name, rows in benchmarks.items()},
         "left_out": left_out,
-        "repeated": [{"id": id_, "first": first} for id_, first in copies.items()],
+        "repeated": listed(copies),
         "near_duplicates": twins,
     }
+    if any(again.values()):
+        counts["repeated_in_benchmarks"] = {name: rows for name, rows in again.items() if rows}
     write_counts("prepare", counts)
     near = f"{len(twins)} nearly a benchmark's ({sum(twin['dropped'] for twin in twins)} dropped)"
-    words = ", ".join(f"{name} {number}" for name, number in sizes.items())
+    words = ", ".join(f"{name} {len(rows)}{_repeats(again[name])}" for name, rows in benchmarks.items())
     print(
         f"prepare: {size} training problems; {len(left_out)} rows left out, {len(copies)} repeated, {near}; "
         f"benchmarks {words}"
     )
+
+
+def listed(copies: dict[str, str]) -> list[dict[str, str]]:
+    return [{"id": id_, "first": first} for id_, first in copies.items()]
+
+
+def _repeats(copies: list[dict[str, str]]) -> str:
+    return f" ({len(copies)} of them repeat another: intervals are too narrow)" if copies else ""
 
 
 def training_problems(source: Problems, left_out: list[str]) -> list[Problem]:
@@ -101,6 +114,8 @@ def file_name(name: str) -> str:
     if not re.fullmatch(r"[\w+][\w .+-]{0,99}", name):
         what = "a name is up to 100 letters, digits, spaces and any of _ . + -"
         raise RecordError(f"benchmarks.sources: {name[:100]!r} cannot name a file; {what}; set `name`")
+    if name.lower() == "average":
+        raise RecordError(f"benchmarks.sources: {name!r} is the column of the mean over all; set another `name`")
     return name
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages import prepare
-from stages.lib.records import read_problems
+from stages.lib.records import RecordError, read_problems
 from tests.run_stage import run_stage
 
 BENCHMARKS = next((p / "shared/benchmarks" for p in Path(__file__).parents if (p / "shared/benchmarks").is_dir()), None)
@@ -105,3 +105,18 @@ def test_two_slices_of_a_real_file(checkout: Path) -> None:
     assert [row.id for row in read_problems("data/problems.jsonl")] == [f"gsm8k-{i}" for i in range(850, 900)]
     assert counts["benchmarks"] == {"gsm8k": 100}
     assert [twin["id"] for twin in counts["near_duplicates"]] == [f"gsm8k-{i}" for i in range(900, 950)]
+
+
+def test_a_problem_that_a_benchmark_holds_twice_is_said_and_listed(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, counts = prepared([row("own", "2 + 2")], [row("t0", "1 + 1"), row("t1", "3 + 1"), row("t2", "$1+1$")])
+    assert counts["repeated_in_benchmarks"] == {"test": [{"id": "t2", "first": "t0"}]}
+    assert counts["benchmarks"] == {"test": 3}
+    assert "test 3 (1 of them repeat another: intervals are too narrow)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["average", "Average"])
+def test_no_benchmark_is_called_as_the_mean_over_all(name: str) -> None:
+    with pytest.raises(RecordError, match="is the column of the mean over all; set another `name`"):
+        prepare.file_name(name)

@@ -71,6 +71,22 @@ def test_rows_without_an_answer_are_listed(tmp_path: Path) -> None:
     assert loaded.left_out == [("numinamath-0", "no answer")]
 
 
+def test_numinamath_with_a_column_of_answers(tmp_path: Path) -> None:
+    """As NuminaMath-1.5's rows: the column counts, not the last box, and its words for no answer are none."""
+    rows = [
+        {"problem": "a", "solution": r"first \boxed{99}, then more", "answer": "0"},
+        {"problem": "b", "solution": "no box", "answer": "7"},
+        {"problem": "c", "solution": r"so \boxed{1}", "answer": "proof"},
+        {"problem": "d", "solution": r"so \boxed{1}", "answer": " notfound"},
+        {"problem": "e", "solution": r"so \boxed{5}\%", "answer": None},
+        {"problem": "f", "solution": "empty", "answer": ""},
+    ]
+    loaded = load(Source(path=written(tmp_path, "numinamath_1.5.jsonl", *rows)))
+    assert [(p.problem, p.answer) for p in loaded.problems] == [("a", "0"), ("b", "7"), ("e", r"5\%")]
+    reasons = ["no answer: its answer is 'proof'", "no answer: its answer is 'notfound'", "no answer"]
+    assert [why for _, why in loaded.left_out] == reasons
+
+
 def test_quirks_of_the_named_mappings(tmp_path: Path) -> None:
     percent = written(tmp_path, "math500.jsonl", {"problem": "?", "answer": "10", "solution": r"$\boxed{10}\%$"})
     assert load(Source(path=percent)).problems[0].answer == r"10\%"

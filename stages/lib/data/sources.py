@@ -13,8 +13,8 @@ Rows without a problem, an answer or a needed solution are left out and listed. 
 suffix raises a SourceError.
 
 The named mappings read the public copies of their data sets, whose fields have different names. They also know:
-MATH-500 and Minerva: a percent sign after the solution's box makes the answer a percentage. OlympiadBench: lists, units
-and contexts. AMC23: whole numbers stored as floats. GSM8K: calculator marks (`<<3*2=6>>`) are dropped, and the
+NuminaMath-1.5: an answer column, in which `proof` and `notfound` stand for none. MATH-500 and Minerva: a percent sign
+after the solution's box makes the answer a percentage. OlympiadBench: lists, units and contexts. AMC23: whole numbers stored as floats. GSM8K: calculator marks (`<<3*2=6>>`) are dropped, and the
 answer after `####` is restated in a box at the end of the demonstration.
 """
 
@@ -85,6 +85,13 @@ def _percentage(row: Row, answer: str | None, solution: str | None) -> tuple[str
     return answer, solution
 
 
+def _competition(row: Row, answer: str | None, solution: str | None) -> tuple[str | None, str | None]:
+    """NuminaMath-1.5 has a column of answers, and in it these words where there is none; the first one has boxes."""
+    if answer is not None and answer.strip().lower() in ("proof", "notfound"):
+        raise Unfit(f"no answer: its answer is {answer.strip()!r}")
+    return _percentage(row, answer, solution)
+
+
 def _grade_school(row: Row, answer: str | None, solution: str | None) -> tuple[str | None, str | None]:
     if solution is None or answer is None:
         return answer, solution
@@ -122,7 +129,7 @@ PLAIN = Mapping(problem="problem|question", answer="answer", solution="solution"
 _ANSWER = "answer|Answer|solution:box"
 NAMED: dict[str, tuple[Mapping, Mend]] = {
     "plain": (PLAIN, _as_is),
-    "numinamath-cot": (Mapping(answer="solution:box"), _percentage),
+    "numinamath-cot": (Mapping(answer="answer|solution:box"), _competition),
     "gsm8k": (Mapping(answer="answer:####", solution="answer"), _grade_school),
     "math-500": (Mapping(answer=_ANSWER), _percentage),
     "minerva": (Mapping(answer=_ANSWER), _percentage),
