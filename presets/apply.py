@@ -14,9 +14,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.error import YAMLError
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from stages.lib.run.config import from_dict
+from stages.lib.run.config import from_dict, short
 from stages.lib.run.params import Params, ParamsError
 
 yaml = YAML()
@@ -32,10 +33,17 @@ def applied(text: str, preset: str) -> str:
     """The text of params.yaml with the preset's values.
 
     Raises:
-        ParamsError: the preset names a key that params.yaml lacks, or a value that it cannot hold.
+        ParamsError: the preset is no YAML or no mapping, names a key that params.yaml lacks, or a value that it cannot
+            hold.
     """
     params = yaml.load(text)
-    merge(params, yaml.load(preset) or {})
+    try:
+        values = yaml.load(preset)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ParamsError(f"not readable as YAML: {short(error)}") from None
+    if not isinstance(values, dict | None):
+        raise ParamsError(f"a preset is a mapping of sections, not {type(plain(values)).__name__}")
+    merge(params, values or {})
     from_dict(Params, plain(params))
     out = io.StringIO()
     yaml.dump(params, out)
@@ -90,7 +98,7 @@ def main() -> None:
     for preset in presets:
         try:
             after = applied(after, preset.read_text(encoding="utf-8"))
-        except ParamsError as error:
+        except (ParamsError, UnicodeDecodeError, OSError) as error:
             sys.exit(f"error: {preset}: {error}")
     path.write_text(after, encoding="utf-8")
     diff = difflib.unified_diff(

@@ -227,3 +227,26 @@ def test_several_presets_apply_in_order(tmp_path: Path) -> None:
     found = load(tmp_path / "params.yaml")
     assert (found.sample.n, found.merge.seed) == (6, 5)
     assert found.problems.n == preset("ci").problems.n
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"- a\n- b\n", "a preset is a mapping of sections, not list"),
+        (b"just words\n", "a preset is a mapping of sections, not str"),
+        (b"sample:\n\tn: 4\n", "not readable as YAML"),
+        (b"sample: [1\n", "not readable as YAML"),
+        (b"sample: {n: 4}\nsample: {n: 5}\n", "not readable as YAML"),
+        (b"sample: {n: \xff}\n", "can't decode byte 0xff"),
+    ],
+)
+def test_a_preset_that_is_none_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
+) -> None:
+    (tmp_path / "mine.yaml").write_bytes(content)
+    monkeypatch.setattr(sys, "argv", ["apply.py", str(tmp_path / "mine.yaml")])
+    with pytest.raises(SystemExit) as stop:
+        apply.main()
+    line = str(stop.value)
+    assert line.startswith("error: ") and "mine.yaml" in line and message in line and "\n" not in line
+    assert (ROOT / "params.yaml").read_text() == TEXT
