@@ -1,6 +1,7 @@
 """params.yaml: strict, typed, and clear about what is wrong."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,43 @@ def test_a_local_input_that_dvc_watches(tmp_path: Path, monkeypatch: pytest.Monk
     text = text.replace("files: stages/lib/data/testbed.py", f"files: {watched}", 1)  # of problems, which come first
     (tmp_path / "params.yaml").write_text(text)
     assert load(tmp_path / "params.yaml").problems.files == watched
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with our .gitignore, and data of one's own in data/ and in a folder of its own."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    for name in ("data", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jsonl").touch()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def load_source(repository: Path, path: str) -> None:
+    text = TEXT.replace("source: testbed", f"source: {path}")
+    text = text.replace("files: stages/lib/data/testbed.py", f"files: {path}", 1)
+    (repository / "params.yaml").write_text(text)
+    load(repository / "params.yaml")
+
+
+def test_data_that_no_commit_would_hold(repository: Path) -> None:
+    """What `dvc repro` finds here and `dvc exp run --temp`, a queue's worker or a clone does not."""
+    with pytest.raises(ParamsError, match=r"problems\.source is data/a\.jsonl, which git ignores .* `dvc add data/a"):
+        load_source(repository, "data/a.jsonl")
+    load_source(repository, "mine/a.jsonl")
+    (repository / "data/a.jsonl.dvc").touch()
+    load_source(repository, "data/a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("path", "ignored"),
+    [("data/a.jsonl.dvc", False), ("models/mine.dvc", False), ("data/a.jsonl", True), ("models/mine", True)],
+)
+def test_dvc_add_may_write_its_files_where_data_and_models_lie(repository: Path, path: str, ignored: bool) -> None:
+    asked = subprocess.run(["git", "check-ignore", "-q", path], cwd=repository, check=False)
+    assert (asked.returncode == 0) == ignored
 
 
 def test_braces_of_latex_are_no_fields(tmp_path: Path) -> None:
