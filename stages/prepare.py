@@ -9,13 +9,15 @@ A source is "testbed" (generated, nothing to download), a JSONL file of such row
 anything that `sources` reads, whose unusable rows are left out and listed.
 
 Of a problem that the training set holds twice the first is kept: copies would count twice in every interval over
-problems, which takes problems to be independent. Copies within a benchmark are counted, listed and kept: published numbers count
-them. Training problems equal to a benchmark's are dropped, near-duplicates (see `overlap`) too unless benchmarks.overlap.action is `report`.
+problems, which takes problems to be independent. Copies within a benchmark are counted, listed and kept: published
+numbers count them. Training problems equal to a benchmark's are dropped, near-duplicates (see `overlap`) too unless
+benchmarks.overlap.action is `report`.
 """
 
 import re
 from dataclasses import asdict
 from itertools import chain
+from pathlib import Path
 
 from stages.lib.data import sources, testbed
 from stages.lib.data.near_duplicates import near_duplicates, repeated
@@ -121,17 +123,26 @@ def file_name(name: str) -> str:
 
 def read(source: Source, n: int, left_out: list[str], need_solution: bool = False) -> list[Problem]:
     """A source's first `n` problems; what it leaves out before is appended to `left_out`, a place and a reason each."""
-    if source.path.endswith(".jsonl") and source.mapping is None and sources.known(source.path) is None:
-        _, low, high = sliced(split_of(source))
-        rows = read_problems(source.path, need_solution)[low:high][:n]
-        if not rows:
-            raise RecordError(
-                f"{source.path} (split {split_of(source)}): the slice holds no rows; name rows of the file"
-            )
-        return rows
+    if source.path.endswith(".jsonl") and Path(source.path).is_file():
+        if source.mapping is None and sources.known(source.path) is None:
+            return own_rows(source, n, need_solution)
     loaded = sources.load(source, n, need_solution)
     left_out += [f"{place}: {why}" for place, why in loaded.left_out]
     return loaded.problems
+
+
+def own_rows(source: Source, n: int, need_solution: bool) -> list[Problem]:
+    """The rows of a file in this project's own schema, strictly."""
+    _, low, high = sliced(split_of(source))
+    try:
+        rows = read_problems(source.path, need_solution)[low:high][:n]
+    except RecordError as error:
+        other = re.search("unknown field|is missing|has the wrong type", str(error))
+        hint = "; with `mapping: plain` other fields are passed over, and unusable rows left out" if other else ""
+        raise RecordError(f"{error}{hint}") from None
+    if not rows:
+        raise RecordError(f"{source.path} (split {split_of(source)}): the slice holds no rows; name rows of the file")
+    return rows
 
 
 if __name__ == "__main__":

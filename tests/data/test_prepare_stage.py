@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from stages import prepare
+from stages.lib.data.readers import SourceError
 from stages.lib.records import RecordError, read_problems
+from stages.lib.run.params import Source
 from tests.run_stage import run_stage
 
 BENCHMARKS = next((p / "shared/benchmarks" for p in Path(__file__).parents if (p / "shared/benchmarks").is_dir()), None)
@@ -120,3 +122,15 @@ def test_a_problem_that_a_benchmark_holds_twice_is_said_and_listed(
 def test_no_benchmark_is_called_as_the_mean_over_all(name: str) -> None:
     with pytest.raises(RecordError, match="is the column of the mean over all; set another `name`"):
         prepare.file_name(name)
+
+
+def test_a_mistyped_source_is_not_said_to_be_made_by_dvc(checkout: Path) -> None:
+    with pytest.raises(SourceError, match=r"mine/b\.jsonl: no such file; a source is a JSONL"):
+        prepare.read(Source(path="mine/b.jsonl"), 1, [])
+
+
+def test_other_fields_than_ours_name_the_mapping_that_reads_them(checkout: Path) -> None:
+    Path("mine.jsonl").write_text(json.dumps({**row("a", "1 + 1"), "level": 3}) + "\n")
+    with pytest.raises(RecordError, match=r"unknown field 'level'.*; with `mapping: plain` other fields are"):
+        prepare.read(Source(path="mine.jsonl"), 1, [])
+    assert len(prepare.read(Source(path="mine.jsonl", mapping="plain"), 1, [])) == 1

@@ -221,7 +221,7 @@ def test_of_a_folder_named_by_split_the_split_is_read(tmp_path: Path) -> None:
     for name in ("train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl", "test.jsonl", "contest.jsonl"):
         written(tmp_path, name, row(name))
     texts = lambda split: [p.problem[:5] for p in load(Source(path=str(tmp_path), split=split)).problems]  # noqa: E731
-    assert texts("train") == ["train", "train"] and texts("test") == ["test."] and texts("[1:2]") == ["test."]
+    assert texts("train") == ["train", "train"] and texts("test") == ["test."]
     assert len(texts("all")) == 4, "no file is named so: all are read"
 
 
@@ -407,3 +407,20 @@ def test_no_real_reference_equals_another_value(name: str) -> None:
     verdicts = verify_all([(rf"\boxed{{{left}}}", right) for left, right in pairs])
     equal = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict.correct]
     assert [pair for pair in equal if not values(pair[0]) & values(pair[1])] == []
+
+
+@pytest.mark.parametrize("name", ["qa.csv", "qa.jsonl.gz", "qa.JSONL"])
+def test_a_file_of_another_kind_is_not_called_absent(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    with pytest.raises(SourceError, match=rf"{name}: exists, but its name does not end in \.jsonl"):
+        load(Source(path=str(tmp_path / name)))
+
+
+def test_a_slice_without_a_splits_name_of_a_folder_with_several(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        written(tmp_path, f"{name}.jsonl", {"problem": name, "answer": "1"})
+    with pytest.raises(SourceError, match=r"files are of several splits: name one before the slice, as in train\["):
+        load(Source(path=str(tmp_path), split="[:2]"))
+    assert [row.problem for row in load(Source(path=str(tmp_path), split="train[:2]")).problems] == ["train"]
+    (tmp_path / "test.jsonl").unlink()
+    assert [row.problem for row in load(Source(path=str(tmp_path), split="[:2]")).problems] == ["train"]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -46,8 +47,8 @@ def _rates(verdicts: list[Verdict], first: int) -> list[float]:
     solved, ids = {row.id for row in verdicts if row.correct}, {row.id for row in verdicts}
     every = [row for row in verdicts if row.index < first]
     counts = [sum(row.correct for row in every), sum(row.reason == "cut_off" for row in every)]
-    shares = [100 * count / max(1, len(every)) for count in counts]
-    return [len(ids), len(verdicts), first, *shares, 100 * len(solved) / max(1, len(ids))]
+    shares = [100 * count / len(every) if every else nan for count in counts]
+    return [len(ids), len(verdicts), first, *shares, 100 * len(solved) / len(ids) if ids else nan]
 
 
 def verdict_reasons(data: Path, grid: Grid, guides: Sequence[str]) -> pd.DataFrame:

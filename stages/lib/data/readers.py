@@ -66,9 +66,15 @@ def _files(path: str, split: str) -> list[Path] | None:
     root = Path(path)
     if root.is_file() and root.suffix in _READERS:
         return [root]
+    if root.is_file():
+        raise SourceError(
+            f"{path}: exists, but its name does not end in .jsonl, .json or .parquet; convert, unpack or rename it"
+        )
     if root.is_dir():
         found = [file for file in sorted(root.rglob("*")) if file.suffix in _READERS and file.is_file()]
         of = {word: [file for file in found if _of_split(file.relative_to(root), word)] for word in {split, *SPLITS}}
+        if not split and sum(bool(files) for files in of.values()) > 1:
+            raise SourceError(f"{path}: its files are of several splits: name one before the slice, as in train[:1000]")
         others = split in SPLITS and any(of.values())  # a folder with test rows only is no training set
         found = of[split] or ([] if others else found)
     elif "*" in path or "?" in path:

@@ -14,8 +14,9 @@ suffix raises a SourceError.
 
 The named mappings read the public copies of their data sets, whose fields have different names. They also know:
 NuminaMath-1.5: an answer column, in which `proof` and `notfound` stand for none. MATH-500 and Minerva: a percent sign
-after the solution's box makes the answer a percentage. OlympiadBench: lists, units and contexts. AMC23: whole numbers stored as floats. GSM8K: calculator marks (`<<3*2=6>>`) are dropped, and the
-answer after `####` is restated in a box at the end of the demonstration.
+after the solution's box makes the answer a percentage. OlympiadBench: lists, units and contexts. AMC23: whole numbers
+stored as floats. GSM8K: calculator marks (`<<3*2=6>>`) are dropped, and the answer after `####` is restated in a box at
+the end of the demonstration.
 """
 
 import difflib
