@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
+DECIMALS = 10  # decimals in which two numbers have to agree, where a question asks for no fewer
 _ROOT = Path(__file__).resolve().parents[3]
 _START = 180.0  # seconds that a worker may take to import its libraries
 _WALL = 6.0  # wall-clock seconds granted per second of processor time, before the parent kills
@@ -35,25 +36,23 @@ class Workers:
         self.closed = False
         self.threads = ThreadPoolExecutor(self.count, "answers")
 
-    def submit(self, reference: str, got: str, seconds: float) -> "Future[str]":
+    def submit(self, reference: str, got: str, seconds: float, decimals: int = DECIMALS) -> "Future[str]":
         """Queue a comparison; the future's result is one of the words above."""
-        return self.threads.submit(self._ask, reference, got, seconds)
+        return self.threads.submit(self._ask, reference, got, seconds, decimals)
 
-    def ask(self, reference: str, got: str, seconds: float) -> str:
+    def ask(self, reference: str, got: str, seconds: float, decimals: int = DECIMALS) -> str:
         """Compare and wait."""
-        return self.submit(reference, got, seconds).result()
+        return self.submit(reference, got, seconds, decimals).result()
 
-    def _ask(self, reference: str, got: str, seconds: float) -> str:
+    def _ask(self, reference: str, got: str, seconds: float, decimals: int) -> str:
         worker = getattr(self.local, "worker", None)
         if worker is None:
             worker = self.local.worker = _Worker()
             with self.lock:
                 self.all.append(worker)
-        word = worker.ask(reference, got, seconds)
-        if (
-            word == "killed" and not self.closed
-        ):  # a verdict does not hang on who was in the way: once more, by another process
-            word = worker.ask(reference, got, seconds)
+        word = worker.ask(reference, got, seconds, decimals)
+        if word == "killed" and not self.closed:  # a verdict does not hang on who was in the way: once more
+            word = worker.ask(reference, got, seconds, decimals)
         return "crashed" if word == "killed" else word
 
     def close(self) -> None:
@@ -76,11 +75,11 @@ class _Worker:
         self.process: subprocess.Popen[bytes] | None = None
         self.tasks = 0
 
-    def ask(self, reference: str, got: str, seconds: float) -> str:
+    def ask(self, reference: str, got: str, seconds: float, decimals: int) -> str:
         if self.process is None or self.process.poll() is not None or self.tasks >= _TASKS:
             self.start()
         self.tasks += 1
-        task = json.dumps({"reference": reference, "got": got, "seconds": seconds}) + "\n"
+        task = json.dumps({"reference": reference, "got": got, "seconds": seconds, "decimals": decimals}) + "\n"
         process = self.process
         try:
             process.stdin.write(task.encode())

@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from stages.lib.verifier.compare import same
+from stages.lib.verifier.asked import fits, subject
 from stages.lib.verifier.exact import Undefined
 from stages.lib.verifier.limits import Guarded, Unparsed
 from stages.lib.verifier.normalize import readings, squeeze, tidy, words
 from stages.lib.verifier.parser import parse
+from stages.lib.verifier.question import NONE, Hints
 from stages.lib.verifier.tree import Node
 
 
@@ -41,15 +42,15 @@ _LETTERS = re.compile(r"\(?[A-H]\)?(?:(?:\s*,\s*|\s+and\s+|\s*,\s*and\s+)?\(?[A-
 _WRAPPED = re.compile(r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|textit)\s*\{([^{}]*)\}")
 
 
-def judge(reference: str, got: str) -> Ruling:
+def judge(reference: str, got: str, hints: Hints = NONE) -> Ruling:
     """Compare an extracted answer with a reference's text (see `extraction.reference_text`)."""
     if _INTEGER.fullmatch(reference) and _INTEGER.fullmatch(got):
         return Ruling(int(reference) == int(got))
-    return _judge(reference, got)
+    return _judge(reference, got, hints)
 
 
 @lru_cache(maxsize=65_536)
-def _judge(reference: str, got: str) -> Ruling:
+def _judge(reference: str, got: str, hints: Hints) -> Ruling:
     try:
         reference, got = tidy(reference), tidy(got)
     except Guarded:
@@ -63,7 +64,9 @@ def _judge(reference: str, got: str) -> Ruling:
     choice = _choices(reference, got)
     if choice is not None:
         return Ruling(choice)
-    return _readings(_OPTION.sub("", reference), _OPTION.sub("", got))
+    if subject(hints, reference, got):
+        return Ruling(True)
+    return _readings(_OPTION.sub("", reference), _OPTION.sub("", got), hints)
 
 
 def _decimal_comma(reference: str, got: str) -> bool:
@@ -98,13 +101,13 @@ def _bare(text: str) -> str:
     return " ".join(_WRAPPED.sub(r" \1 ", text).replace("~", " ").split())
 
 
-def _readings(reference: str, got: str) -> Ruling:
+def _readings(reference: str, got: str, hints: Hints) -> Ruling:
     """Every reading of one side against every reading of the other; one that fits is enough."""
     guarded = read = False
     for left in readings(reference):
         for right in readings(got):
             try:
-                if same(_tree(left), _tree(right)):
+                if fits(hints, _tree(left), _tree(right)):
                     return Ruling(True)
                 read = True
             except Guarded:
