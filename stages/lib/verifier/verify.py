@@ -1,9 +1,9 @@
 r"""The verifier: does a response's final answer equal the reference?
 
-    verify(r"... so \boxed{x = \tfrac12}.", "0.5")    ->  Verdict(correct=True, extracted=r"x = \tfrac12", reason=equal)
-    verify_all([(response, answer), ...], workers=2)  ->  [Verdict, ...]     in order
+    verify(r"... so \boxed{x = \tfrac12}.", "0.5")    ->  Ruling(correct=True, extracted=r"x = \tfrac12", reason=equal)
+    verify_all([(response, answer), ...], workers=2)  ->  [Ruling, ...]     in order
     verify_stream(pairs, workers=2)                   ->  the same, one by one, for more pairs than memory holds
-    verify(r"\boxed{10\%}", "10", question="What percent ...?")              ->  Verdict(correct=True, ...)
+    verify(r"\boxed{10\%}", "10", question="What percent ...?")              ->  Ruling(correct=True, ...)
 
 The response is free text; its last `\boxed{}` counts or, if `markers`, an explicit "the answer is" / "final answer:" /
 `####`. The answer is a reference in any form that benchmarks use: a value, LaTeX, a solution with a box or `####`. The
@@ -52,7 +52,7 @@ class Reason(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Ruling:
     """extracted: the answer as the response writes it (its first 1000 characters), None without an answer."""
 
     correct: bool
@@ -65,21 +65,21 @@ Pair = tuple[str, str] | tuple[str, str, str | None]  # response, answer and, if
 
 def verify(
     response: str, answer: str, timeout: float = TIMEOUT, *, question: str | None = None, markers: bool = True
-) -> Verdict:
+) -> Ruling:
     """The verdict on one response.
 
     Raises:
         TypeError: response, answer or question is no string.
     """
     found = _quick((response, answer, question), markers)
-    if isinstance(found, Verdict):
+    if isinstance(found, Ruling):
         return found
     return _verdict(found, _shared_workers().ask(found.reference, found.got, timeout, found.decimals))
 
 
 def verify_all(
     pairs: Sequence[Pair], workers: int | None = None, timeout: float = TIMEOUT, *, markers: bool = True
-) -> list[Verdict]:
+) -> list[Ruling]:
     """The verdicts on (response, answer) pairs or (response, answer, question) triples, in order.
 
     Args:
@@ -94,9 +94,9 @@ def verify_all(
 
 def verify_stream(
     pairs: Iterable[Pair], workers: int | None = None, timeout: float = TIMEOUT, markers: bool = True
-) -> Iterator[Verdict]:
+) -> Iterator[Ruling]:
     """As `verify_all`, reading and giving pair by pair; at most a thousand verdicts are held back at any time."""
-    waiting: deque[Verdict | tuple[_Open, Future[str]]] = deque()
+    waiting: deque[Ruling | tuple[_Open, Future[str]]] = deque()
     with Workers(workers or _cores()) as pool:
         for pair in pairs:
             found = _quick(pair, markers)
@@ -126,24 +126,24 @@ class _Open:
     decimals: int
 
 
-def _quick(pair: Pair, markers: bool) -> "Verdict | _Open":
+def _quick(pair: Pair, markers: bool) -> "Ruling | _Open":
     response, answer, hints = _checked(pair)
     stated = extract(response, markers)
     if len(stated) > 1:
         return _hedged(stated, _reference(answer), hints)
     got = stated[0] if stated else ""
     if not got.strip():
-        return Verdict(False, None, Reason.no_answer)
+        return Ruling(False, None, Reason.no_answer)
     shown = got[:_SHOWN]
     reference = _reference(answer)
     if len(got) > MAX_ANSWER:
-        return Verdict(False, shown, Reason.guarded)
+        return Ruling(False, shown, Reason.guarded)
     ruling = judge(reference, got, hints)
     if not ruling.correct and percent_behind_box(response) and judge(reference, got + r"\%", hints).correct:
-        return Verdict(True, shown, Reason.equal)
+        return Ruling(True, shown, Reason.equal)
     if ruling.correct is not None:
-        return Verdict(ruling.correct, shown, Reason.equal if ruling.correct else Reason.different)
-    return Verdict(False, shown, Reason.guarded) if ruling.guarded else _leave(shown, reference, got, hints)
+        return Ruling(ruling.correct, shown, Reason.equal if ruling.correct else Reason.different)
+    return Ruling(False, shown, Reason.guarded) if ruling.guarded else _leave(shown, reference, got, hints)
 
 
 def _checked(pair: Pair) -> tuple[str, str, Hints]:
@@ -154,25 +154,25 @@ def _checked(pair: Pair) -> tuple[str, str, Hints]:
     return response, answer, read(question)
 
 
-def _hedged(stated: list[str], reference: str, hints: Hints) -> Verdict:
+def _hedged(stated: list[str], reference: str, hints: Hints) -> Ruling:
     """Alternatives are one answer only if each of them is right (15 39/40, or 639/40), or if the reference is the list
     of them (x = 1 or x = 2)."""
     together = r" \text{ or } ".join(stated)
     if all(judge(reference, got, hints).correct for got in stated) or judge(reference, together, hints).correct:
-        return Verdict(True, stated[-1][:_SHOWN], Reason.equal)
-    return Verdict(False, None, Reason.no_answer)
+        return Ruling(True, stated[-1][:_SHOWN], Reason.equal)
+    return Ruling(False, None, Reason.no_answer)
 
 
-def _leave(shown: str, reference: str, got: str, hints: Hints) -> "Verdict | _Open":
+def _leave(shown: str, reference: str, got: str, hints: Hints) -> "Ruling | _Open":
     """To the slow path, unless it would refuse."""
     try:
         reference, got = (plain_percent(hints, readings(tidy(text))[0]) for text in (reference, got))
     except Guarded:
-        return Verdict(False, shown, Reason.guarded)
+        return Ruling(False, shown, Reason.guarded)
     if oversized(reference) or oversized(got):
-        return Verdict(False, shown, Reason.guarded)
+        return Ruling(False, shown, Reason.guarded)
     if not slow_readable(reference) or not slow_readable(got):
-        return Verdict(False, shown, Reason.unparsed)
+        return Ruling(False, shown, Reason.unparsed)
     return _Open(shown, reference, got, decimals(hints) or DECIMALS)
 
 
@@ -181,16 +181,16 @@ def _reference(answer: str) -> str:
     return reference_text(answer)
 
 
-def _done(item: "Verdict | tuple[_Open, Future[str]]") -> bool:
-    return isinstance(item, Verdict) or item[1].done()
+def _done(item: "Ruling | tuple[_Open, Future[str]]") -> bool:
+    return isinstance(item, Ruling) or item[1].done()
 
 
-def _settled(item: "Verdict | tuple[_Open, Future[str]]") -> Verdict:
-    return item if isinstance(item, Verdict) else _verdict(item[0], item[1].result())
+def _settled(item: "Ruling | tuple[_Open, Future[str]]") -> Ruling:
+    return item if isinstance(item, Ruling) else _verdict(item[0], item[1].result())
 
 
-def _verdict(found: _Open, reply: str) -> Verdict:
-    return Verdict(reply == "equal", found.extracted, Reason(reply))
+def _verdict(found: _Open, reply: str) -> Ruling:
+    return Ruling(reply == "equal", found.extracted, Reason(reply))
 
 
 def _cores() -> int:
