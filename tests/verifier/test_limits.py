@@ -181,7 +181,7 @@ def test_the_kernel_ends_a_worker_out_of_processor_time() -> None:
 
 def test_memory_is_limited() -> None:
     code = (
-        "import resource; from stages.lib.answer import worker as w\n"
+        "import resource; from stages.lib.verifier import worker as w\n"
         "w._load = lambda: lambda a, b: 'equal' if bytearray(4 << 30) else ''\n"
         "w.main()"
     )
