@@ -20,9 +20,10 @@ from stages.lib.verifier.exact import Irrational, Undefined
 from stages.lib.verifier.limits import Unparsed
 from stages.lib.verifier.normalize import words
 from stages.lib.verifier.numeric import place
+from stages.lib.verifier.quantities import between
 from stages.lib.verifier.question import NONE, Hints
 from stages.lib.verifier.tree import Const, Node, Num, Op, Quantity, Rel, Seq, Sym, children, contains, symbols
-from stages.lib.verifier.units import conflict
+from stages.lib.verifier.units import is_physical
 
 _SIGNIFICANT = 3  # digits from which a decimal reference counts as a rounded value although nobody spoke of rounding
 _NEGATION = frozenset("not no never none neither nobody cannot t nor".split())
@@ -68,7 +69,7 @@ def _meant(hints: Hints, reference: Node, got: Node) -> Iterator[tuple[Node, Nod
 
 
 def _measures(asked: str, units: set[str]) -> bool:
-    return not any(conflict(unit, asked) for unit in units)
+    return is_physical(asked) and all(is_physical(unit) and between(unit, asked) for unit in units)
 
 
 def _units(node: Node) -> set[str]:

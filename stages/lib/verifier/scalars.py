@@ -2,18 +2,25 @@ r"""Whether two single values are the same: units, percent, and how far a writte
 
     scalar(parse(r"90^{\circ}"), parse("90"))                 ->  True
     scalar(parse("10"), parse(r"10\%"))                       ->  False
+    scalar(parse("0.1"), parse(r"10\%"))                      ->  True
     rounded(parse("4.5e33"), parse(r"4.52 \times 10^{33}"))   ->  True
 
 The reference decides what is exact. Every tolerance of the verifier stands in this file.
 """
 
+import re
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import permutations
 
 from stages.lib.verifier.exact import Irrational, Undefined, exact
 from stages.lib.verifier.limits import Unparsed
 from stages.lib.verifier.numeric import place
+from stages.lib.verifier.quantities import between, converted, in_radians
 from stages.lib.verifier.tree import (
     Based,
+    Cases,
+    Given,
     Joined,
     Matrix,
     Node,
@@ -23,19 +30,22 @@ from stages.lib.verifier.tree import (
     Ratio,
     Rel,
     Seq,
+    Sym,
     Text,
     contains,
     infinity,
+    replaced,
     symbols,
 )
-from stages.lib.verifier.units import conflict
 from stages.lib.verifier.values import same_value
 
 _DECIMAL = Fraction(1, 10_000)  # relative tolerance where the reference is a decimal ...
 _MEASURED = Fraction(5, 1000)  # ... and where it is a measurement in scientific notation
 _WRITTEN_OUT = 10  # significant digits from which a response's decimal stands for a number without a finite decimal
-_STRUCTURES = (Based, Joined, Matrix, Ratio, Rel, Seq, Text)
-_PERCENT = Num(Fraction(100))
+_STRUCTURES = (Based, Cases, Given, Joined, Matrix, Ratio, Rel, Seq, Text)
+_HUNDRED = Num(Fraction(100))
+_CONSTANT = re.compile(r"[cCK](?:_\d)?|[AB]")
+_PARAMETERS = frozenset("k n m l j p q t r".split())
 
 
 def scalar(reference: Node, got: Node) -> bool:
@@ -46,20 +56,78 @@ def scalar(reference: Node, got: Node) -> bool:
         return _quantities(reference, got)
     if isinstance(reference, _STRUCTURES) or isinstance(got, _STRUCTURES):
         return False
-    return same_value(reference, got) or rounded(reference, got)
+    return same_value(reference, got) or rounded(reference, got) or _renamed(reference, got)
 
 
 def _quantities(reference: Node, got: Node) -> bool:
-    """A unit that only one side writes is left out of account; two known units must be one. Percent is a unit that the
-    response may leave out, or carry out (28% is 28 and is 0.28), but never add: 28% is neither 28 nor 0.28 if the
-    reference is a plain number."""
+    """A unit that only one side writes is left out of account; two units must be one, or convert into each other."""
     unit, other = (side.unit if isinstance(side, Quantity) else None for side in (reference, got))
     value, gotten = (side.value if isinstance(side, Quantity) else side for side in (reference, got))
-    if unit == "%" and other is None:
-        return scalar(value, gotten) or same_value(Op("/", (value, _PERCENT)), gotten)
-    if other == "%" and unit != "%":
+    if "%" in (unit, other):
+        return _percent(reference, got)
+    if unit is not None and other is not None and "mod " in (unit[:4], other[:4]):
+        return unit == other and _congruent(value, gotten, unit[4:])
+    if unit is not None and other is not None:
+        by = between(other, unit)
+        return by is not None and scalar(value, converted(gotten, by))
+    left, right = in_radians(value, unit, gotten, other), in_radians(gotten, other, value, unit)
+    if left is not None or right is not None:
+        return scalar(left or value, right or gotten)
+    return scalar(value, gotten)
+
+
+def _percent(reference: Node, got: Node) -> bool:
+    """p% is p/100 on either side. The sign may be missing behind the p of a response, but not be added to it: p% is no
+    answer where the reference is a bare p."""
+    if isinstance(got, Quantity) and got.unit == "%":
+        if isinstance(reference, Quantity):
+            return reference.unit == "%" and scalar(reference.value, got.value)
+        return scalar(reference, Op("/", (got.value, _HUNDRED)))
+    if isinstance(got, Quantity) or not isinstance(reference, Quantity):
         return False
-    return (unit is None or other is None or not conflict(unit, other)) and scalar(value, gotten)
+    return scalar(reference.value, got) or scalar(_hundredth(reference.value), got)
+
+
+def _hundredth(value: Node) -> Node:
+    """A hundredth, of a written decimal as the decimal that it is."""
+    match value:
+        case Num(number, last, digits, scientific) if last is not None:
+            return Num(number / 100, last / 100, digits, scientific)
+    return Op("/", (value, _HUNDRED))
+
+
+def _congruent(value: Node, gotten: Node, modulus: str) -> bool:
+    """Whole numbers of one residue; other expressions have to be equal."""
+    try:
+        difference = exact(value) - exact(gotten)
+    except (Irrational, Undefined):
+        return same_value(value, gotten)
+    if not modulus.isdigit() or not int(modulus):
+        return not difference
+    return difference % int(modulus) == 0
+
+
+def _renamed(reference: Node, got: Node) -> bool:
+    r"""Whether a constant (c, C, K, c_1) or, in multiples of pi, an integer parameter (k, n, m) goes by another name.
+
+    Only names that one side alone has are renamed, and a constant only beside other symbols: 2N is not 2n."""
+    left, right = symbols(reference), symbols(got)
+    mine, theirs = sorted(left - right), sorted(right - left)
+    if len(mine) != len(theirs) or not 1 <= len(mine) <= 2:
+        return False
+    names = [*mine, *theirs]
+    constants = all(map(_CONSTANT.fullmatch, names)) and bool(left & right)
+    periods = all(name in _PARAMETERS for name in names) and contains(reference, "pi") and contains(got, "pi")
+    return (constants or periods) and renamed_to(reference, got, mine, theirs)
+
+
+def renamed_to(reference: Node, got: Node, mine: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether the values are the same once `theirs` are called `mine`, in some order."""
+    orders = permutations(mine)
+    return any(
+        same_value(reference, replaced(got, {b: Sym(a) for a, b in zip(order, theirs, strict=True)}))
+        for order in orders
+    )
 
 
 def is_decimal(node: Node) -> bool:
