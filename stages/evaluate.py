@@ -89,8 +89,8 @@ def prompts_that_fit(problems: Problems, policy: Policy, params: Params) -> list
 def evaluations(journal: Journal, problems: Problems, asked: Container[str], params: Params) -> Iterator[Evaluation]:
     """n rows per problem, in their order: the rollouts in the journal, which has those of the problems that were asked,
     with their verdicts."""
-    references = {key: row.answer for key, (_, row) in problems.items()}
-    verdicts = judge(read(Rollout, journal.path), references, params.verify, params.hardware.workers or None)
+    by_key = {key: row for key, (_, row) in problems.items()}
+    verdicts = judge(read(Rollout, journal.path), by_key, params.verify, params.hardware.workers or None)
     drawn = zip(read(Rollout, journal.path), tqdm(verdicts, desc="verify", unit="response"), strict=True)
     for key, (benchmark, problem) in problems.items():
         for index in range(params.evaluate.n):

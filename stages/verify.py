@@ -62,7 +62,7 @@ def verdicts(name: str, rows: Iterator[Rollout], problems: dict[str, Problem], p
     if name.startswith("resolve-"):
         guide = name.removeprefix("resolve-")
         return judge_resolved(rows, problems, guide, params.verify, params.copy, workers)
-    return judge(rows, {id_: row.answer for id_, row in problems.items()}, params.verify, workers)
+    return judge(rows, problems, params.verify, workers)
 
 
 def responses(name: str, path: Path) -> Iterator[Rollout]:

@@ -22,11 +22,25 @@ from stages.lib.verifier.normalize import words
 from stages.lib.verifier.numeric import place
 from stages.lib.verifier.quantities import between
 from stages.lib.verifier.question import NONE, Hints
-from stages.lib.verifier.tree import Const, Node, Num, Op, Quantity, Rel, Seq, Sym, children, contains, symbols
+from stages.lib.verifier.tree import (
+    Const,
+    Joined,
+    Node,
+    Num,
+    Op,
+    Quantity,
+    Rel,
+    Seq,
+    Sym,
+    Text,
+    children,
+    contains,
+    symbols,
+)
 from stages.lib.verifier.units import is_physical
 
 _SIGNIFICANT = 3  # digits from which a decimal reference counts as a rounded value although nobody spoke of rounding
-_NEGATION = frozenset("not no never none neither nobody cannot t nor".split())
+_NEGATION = frozenset("not no never none neither nobody cannot t nor or and but loses lose lost fails".split())
 
 
 def fits(hints: Hints, reference: Node, got: Node) -> bool:
@@ -37,19 +51,25 @@ def fits(hints: Hints, reference: Node, got: Node) -> bool:
     """
     if hints == NONE:
         return same(reference, got)
-    if _other_letters(hints, reference, got):
+    if _other_letters(hints, reference, got) or (hints.ordered and _other_order(reference, got)):
         return False
+    if hints.monotonic:  # whether a function increases on [a, b] or (a, b) is a matter of style
+        reference, got = _closed(reference), _closed(got)
+    if hints.ordered and (chains := _as_lists(reference, got)):
+        return all(map(same, *chains))
     return any(same(*pair) or _rounds(hints, *pair) for pair in _meant(hints, reference, got))
 
 
 def subject(hints: Hints, reference: str, got: str) -> bool:
-    """Whether `got` names who or what a reference sentence speaks of, and the rest of it only repeats the question:
-    "Anna" for "Anna served first" where the question asks who served first."""
+    """Whether `got` names who or what a reference sentence speaks of: "Anna" for "Anna served in the first game" where
+    the question asks who served. What is said of her has to repeat the question, or be no denial and no alternative."""
     sentence, name = words(reference).split(), words(got).split()
     rest = sentence[len(name) :]
     if not hints.words or not rest or not 1 <= len(name) <= 4 or sentence[: len(name)] != name:
         return False
-    return hints.words.issuperset(rest) and not _NEGATION & set(rest)
+    if _NEGATION & set(rest):
+        return False
+    return hints.words.issuperset(rest) or ("who" in hints.words and hints.words.issuperset(name) and len(rest) > 2)
 
 
 # What a bare number means --------------------------------------------------------------------------------------------
@@ -63,9 +83,19 @@ def _meant(hints: Hints, reference: Node, got: Node) -> Iterator[tuple[Node, Nod
         bare = _each(lambda value: Quantity(value, hints.unit or ""), got if units[0] else reference)
         yield (reference, bare) if units[0] else (bare, got)
         return
-    yield reference, got
     if hints.percent and "%" in _units(got) and "%" not in _units(reference):
         yield reference, _each(lambda value: value.value if isinstance(value, Quantity) else value, got)
+        if not _below_one(reference):
+            return
+    yield reference, got
+
+
+def _below_one(reference: Node) -> bool:
+    """Whether a bare reference to "what percent" may be meant as a fraction: 0.28, not 28."""
+    match _value(reference):
+        case Num(value) | Op("neg", (Num(value),)):
+            return abs(value) < 1
+    return not isinstance(_value(reference), Seq)
 
 
 def _measures(asked: str, units: set[str]) -> bool:
@@ -110,6 +140,46 @@ def _unknown(node: Node) -> str | None:
     return None
 
 
+# Which order, which ends ---------------------------------------------------------------------------------------------
+
+
+def _as_lists(reference: Node, got: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
+    """A chain a < b < c against the list of its sides; None for other pairs."""
+    sides = [_sides(node) for node in (reference, got)]
+    if sides[0] is None or sides[1] is None or isinstance(reference, Seq) == isinstance(got, Seq):
+        return None
+    return (sides[0], sides[1]) if len(sides[0]) == len(sides[1]) else None
+
+
+def _sides(node: Node) -> tuple[Node, ...] | None:
+    match node:
+        case Seq("", "", items):
+            return items
+        case Rel(ops, sides) if len(sides) > 2 and (set(ops) <= {"<", "<="} or set(ops) <= {">", ">="}):
+            return sides
+    return None
+
+
+def _other_order(reference: Node, got: Node) -> bool:
+    """Whether two lists of names come in different orders: b, a, c is no answer for a, b, c where an order was asked
+    for. Numbers say their order themselves."""
+    match reference, got:
+        case Seq("", "", left), Seq("", "", right):
+            return all(isinstance(item, Sym | Text) for item in left + right) and left != right
+    return False
+
+
+def _closed(node: Node) -> Node:
+    match node:
+        case Seq("(" | "[", ")" | "]", (low, high)):
+            return Seq("[", "]", (low, high))
+        case Joined(ops, sides):
+            return Joined(ops, tuple(map(_closed, sides)))
+        case Rel(("in",), (name, value)):
+            return Rel(("in",), (name, _closed(value)))
+    return node
+
+
 # Rounding ------------------------------------------------------------------------------------------------------------
 
 
@@ -135,7 +205,7 @@ def _same_digits(hints: Hints, reference: Node, got: Node) -> bool:
     true, answer = _written(reference), _written(got)
     away, step = abs(true.value - answer.value), _step(hints, reference, true.value)
     if true.last is not None and not answer.whole and (answer.last is None or answer.last <= true.last):
-        enough = step is not None or hints.about or (answer.exact and true.digits >= _SIGNIFICANT)
+        enough = step is not None or hints.about or (answer.exact and not true.exact and true.digits >= _SIGNIFICANT)
         return enough and away <= true.last / 2
     place_of_last = Fraction(1) if answer.whole else answer.last
     if place_of_last is None or true.whole:
@@ -181,8 +251,8 @@ def _written(node: Node) -> _Written:
     match node:
         case Quantity(inner, "%"):
             found = _written(inner)
-            last = None if found.last is None else found.last / 100
-            return replace(found, value=found.value / 100, last=last, whole=False)
+            last = Fraction(1) if found.whole else found.last
+            return replace(found, value=found.value / 100, last=None if last is None else last / 100, whole=False)
         case Quantity(inner) | Op("+", (inner,)):
             return _written(inner)
         case Op("neg", (Num() as inner,)):

@@ -78,6 +78,7 @@ _LABEL = re.compile(
     r"\s{0,3}:?\s{0,3}(\})?",
     re.IGNORECASE,
 )
+_CIRCLED = re.compile("[①-⑳](?:[,，、 ]{0,2}[①-⑳])+")
 _QUOTES = (('"', '"'), ("``", "''"), ("“", "”"), ("'", "'"), ("‘", "’"), ("«", "»"), ("```", "```"), ("`", "`"))
 
 
@@ -106,8 +107,11 @@ def marked(text: str) -> list[str]:
 
 
 def unlabelled(text: str) -> str:
-    """An answer without quotes around it and without the words "the answer is" before it."""
+    """An answer without quotes around it and without the words "the answer is" before it; the numbers of statements
+    (②③) as a list."""
     text = text.strip()
+    if _CIRCLED.fullmatch(text):
+        return ", ".join(str(ord(sign) - ord("①") + 1) for sign in text if "①" <= sign <= "⑳")
     for opening, closing in _QUOTES:
         inside = text[len(opening) : -len(closing)]
         if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing):

@@ -26,7 +26,8 @@ _MAX_QUESTION = 4_000  # characters, counted from the end: what is asked for sta
 class Hints:
     """given: there was a question; step: the place that it asks to round to; figures: how many significant ones;
     about: it asks for an approximate value; letters: those that the answer is to be written in; solved: the unknown
-    that an equation is to be solved for; words: all its words, where it asks who or which."""
+    that an equation is to be solved for; ordered: it asks for an order; monotonic: for intervals of monotonicity;
+    words: all its words, where it asks who or which."""
 
     given: bool = False
     percent: bool = False
@@ -36,6 +37,8 @@ class Hints:
     about: bool = False
     letters: frozenset[str] = frozenset()
     solved: frozenset[str] = frozenset()
+    ordered: bool = False
+    monotonic: bool = False
     words: frozenset[str] = frozenset()
 
 
@@ -74,7 +77,7 @@ _FIGURES = re.compile(_COUNT + r"(?:significant (?:figures?|digits?)|s\.?f\b|sig
 _ABOUT = re.compile(r"\b(?:approximat\w{1,5}|estimate|rounded|round (?:your|the|to|off)|about (?:how|what))\b", re.I)
 _LETTER = r"\$?(?:\\\()? ?([A-Za-z](?:_\{?\w\}?)?|\\[a-z]{2,7}) ?(?:\\\))?\$?(?![A-Za-z])"
 _TERMS = re.compile(rf"\bin terms of (?:only )?(?:the variables? )?{_LETTER}")
-_FURTHER = re.compile(rf",? ?(?:and )?{_LETTER}")
+_FURTHER = re.compile(rf",?\$? ?(?:and )?{_LETTER}")
 _SOLVE = re.compile(rf"\b[Ss]olve\b[^.?!]{{0,80}}?\bfor (?:the variable )?{_LETTER}")
 _SHORT = "cm|mm|km|kg|mg|m|g|s|h|ft|mph|mi|yd|lb|oz|mL|ml|L|J|kJ|N|W|kW|V|K|Hz|Pa|kPa|mol|nm|eV"
 _NAME = rf"(?:(?:square|sq|cubic)\.? )?(?:[a-z]{{3,12}}|(?:{_SHORT})(?![A-Za-z]))(?: ?\^ ?\{{?[23]\}}?)?"
@@ -86,9 +89,19 @@ _NO_UNIT = frozenset(
     "general decreasing ascending descending radical exact reduced mixed decimal fraction percent more less your our "
     "and which how".split()
 )
+_LOW, _HIGH = "(?:smallest|least|lowest)", "(?:largest|greatest|highest)"
+_ORDER = re.compile(
+    rf"\b(?:(?:de|a)scending order|(?:in|de)creasing order|{_LOW} to {_HIGH}|{_HIGH} to {_LOW}|rank|arrange"
+    r"|order of (?:magnitude|size)|size relation\w*|relationship (?:between|among))\b",
+    re.IGNORECASE,
+)
+_MONOTONIC = re.compile(
+    r"\bmonotonic\w*|\bintervals? (?:of|on which|where|over which)[^.?!]{0,60}?(?:in|de)creas", re.I
+)
 _SENTENCE = re.compile(r"[^.?!]{1,600}[.?!]?")
 _ASKING = re.compile(
-    r"\?|\b(?:find|give|express|calculate|determine|compute|what|how|answer|evaluate|round)\b|_{2}", re.IGNORECASE
+    r"\?|\b(?:find|give|express|calculate|determine|compute|what|how|answer|evaluate|round)\b|_{2}",
+    re.IGNORECASE,
 )
 _WHO = re.compile(r"\b(?:who|whom|whose|which|what will)\b", re.IGNORECASE)
 
@@ -109,6 +122,8 @@ def read(question: str | None) -> Hints:
         about=bool(_ABOUT.search(text)),
         letters=_letters(text),
         solved=frozenset(match[1] for match in _SOLVE.finditer(text)),
+        ordered=bool(_ORDER.search(text)),
+        monotonic=bool(_MONOTONIC.search(text)),
         words=frozenset(re.findall(r"[^\W\d_]{1,30}", text.lower())) if _WHO.search(asking) else frozenset(),
     )
 
