@@ -17,6 +17,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 DECIMALS = 10  # decimals in which two numbers have to agree, where a question asks for no fewer
 _ROOT = Path(__file__).resolve().parents[3]
@@ -76,34 +77,38 @@ class _Worker:
         self.tasks = 0
 
     def ask(self, reference: str, got: str, seconds: float, decimals: int) -> str:
-        if self.process is None or self.process.poll() is not None or self.tasks >= _TASKS:
-            self.start()
+        process = self.running()
         self.tasks += 1
         task = json.dumps({"reference": reference, "got": got, "seconds": seconds, "decimals": decimals}) + "\n"
-        process = self.process
+        tasks, _ = _pipes(process)
         try:
-            process.stdin.write(task.encode())
-            process.stdin.flush()
+            tasks.write(task.encode())
+            tasks.flush()
             reply = _line(process, seconds * _WALL + 10)
         except (OSError, ValueError):  # the process ended, or `close` took its pipes away
             reply = None
         return reply if reply is not None else self.ended(process)
 
-    def start(self) -> None:
-        self.kill()
+    def running(self) -> "subprocess.Popen[bytes]":
+        if self.process is None or self.process.poll() is not None or self.tasks >= _TASKS:
+            self.kill()
+            self.process = self.started()
+            self.tasks = 0
+            if _line(self.process, _START) != "ready":
+                self.kill()
+                raise RuntimeError("the verifier's worker did not start; is math-verify installed (requirements.txt)?")
+        return self.process
+
+    def started(self) -> "subprocess.Popen[bytes]":
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "stages.lib.verifier.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
         )
-        self.tasks = 0
-        if _line(self.process, _START) != "ready":
-            self.kill()
-            raise RuntimeError("the verifier's worker did not start; is math-verify installed (requirements.txt)?")
 
     def ended(self, process: "subprocess.Popen[bytes]") -> str:
         """What became of a task whose worker gave no reply: "timeout", "killed" (from outside) or "crashed"."""
@@ -120,13 +125,20 @@ class _Worker:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
+            for pipe in _pipes(self.process):
+                pipe.close()
             self.process = None
+
+
+def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
+    """The ends of a worker's stdin and stdout."""
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
 
 
 def _line(process: "subprocess.Popen[bytes]", seconds: float) -> str | None:
     """The next reply, or None when the process ended or the wall clock ran out."""
-    ready, _, _ = select.select([process.stdout], [], [], seconds)
-    reply = process.stdout.readline() if ready else b""
+    _, replies = _pipes(process)
+    ready, _, _ = select.select([replies], [], [], seconds)
+    reply = replies.readline() if ready else b""
     return json.loads(reply) if reply.endswith(b"\n") else None

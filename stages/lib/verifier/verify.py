@@ -32,7 +32,7 @@ from stages.lib.verifier.normalize import readings, tidy
 from stages.lib.verifier.pool import DECIMALS, Workers
 from stages.lib.verifier.question import Hints, read
 from stages.lib.verifier.quick import judge
-from stages.lib.verifier.worker import oversized, slow_readable
+from stages.lib.verifier.worker import oversized, slow_readable, unnamed
 
 TIMEOUT = 5.0
 _WINDOW = 1_000  # verdicts held back behind one that a worker still has
@@ -148,7 +148,8 @@ def _quick(pair: Pair, markers: bool) -> "Ruling | _Open":
 
 def _checked(pair: Pair) -> tuple[str, str, Hints]:
     response, answer, question = pair if len(pair) == 3 else (*pair, None)
-    if not isinstance(response, str) or not isinstance(answer, str) or not isinstance(question, str | None):
+    parts: tuple[object, ...] = (response, answer, question or "")
+    if not all(isinstance(part, str) for part in parts):
         kinds = ", ".join(type(part).__name__ for part in pair)
         raise TypeError(f"verify takes two strings and perhaps a question, not {kinds}")
     return response, answer, read(question)
@@ -166,7 +167,8 @@ def _hedged(stated: list[str], reference: str, hints: Hints) -> Ruling:
 def _leave(shown: str, reference: str, got: str, hints: Hints) -> "Ruling | _Open":
     """To the slow path, unless it would refuse."""
     try:
-        reference, got = (plain_percent(hints, readings(tidy(text))[0]) for text in (reference, got))
+        texts = (plain_percent(hints, readings(tidy(text))[0]) for text in (reference, got))
+        reference, got = unnamed(*texts)
     except Guarded:
         return Ruling(False, shown, Reason.guarded)
     if oversized(reference) or oversized(got):

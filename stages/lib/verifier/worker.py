@@ -28,6 +28,7 @@ _REFUSED = re.compile(r"\\ldots|__|lambda|import|eval|exec|getattr|\w\.[a-zA-Z_]
 _DROPPED = re.compile(  # marks that math-verify leaves out: of a base, a recurring decimal, a conjugate, a vector
     r"\d\s*\}?\s*_|\.\s*[({\\]|\d\s*\\dot|\\(?:overline|bar|dot|ddot|hat|widehat|vec|underline|tilde|overrightarrow)(?![a-z])"
 )
+_NAME = re.compile(r"\s*[A-Za-z](?:_\{?\w{1,3}\}?)?(?:\([a-z]\))?\s*=")
 _RELATION = re.compile(r"[=<>]|\\(?:ne|neq|le|leq|ge|geq|lt|gt|approx|equiv|sim|in|notin|subset\w*|iff|to)(?![a-zA-Z])")
 _PROSE = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{3,}|\\(?:text|mbox)")
 _NAMES = frozenset(
@@ -49,6 +50,19 @@ def slow_readable(text: str) -> bool:
     if _OF_NUMBERS.search(text) and _VARIABLE.search(text):
         return False
     return not _RELATION.search(_outside_braces(text)) and all(m[0] in _NAMES for m in _PROSE.finditer(text))
+
+
+def unnamed(reference: str, got: str) -> tuple[str, str]:
+    """Both texts without the name before a value (x =), where one side alone has it or both have the same."""
+    names = [_NAME.match(text) for text in (reference, got)]
+    if all(names) and _spelled(names[0]) != _spelled(names[1]):
+        return reference, got
+    left, right = (text[name.end() :] if name else text for name, text in zip(names, (reference, got), strict=True))
+    return left, right
+
+
+def _spelled(name: re.Match[str] | None) -> str:
+    return "".join(name[0].split()) if name else ""
 
 
 def _outside_braces(text: str) -> str:
