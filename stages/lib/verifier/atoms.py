@@ -238,6 +238,8 @@ class Atoms:
             return self.described()
         value = self.listing()
         self.stream.expect(r"\}")
+        if isinstance(value, Rel) and "in" in value.ops:
+            raise Unparsed("a set with a condition")
         return Seq("{", "}", value.items if isinstance(value, Seq) and not value.open else (value,))
 
     def described(self) -> Node:

@@ -128,6 +128,8 @@ def expand(node: Node, tied: bool = False) -> Node:
             return Seq(opening, closing, tuple(part for item in items for part in _values(item, tied)), joint)
         case Rel(("=",), (left, right)) if not contains(left, *_SIGNS):
             return Rel(("=",), (left, Seq("", "", _values(right, tied))))
+        case Rel(("!=",), (left, right)) if not contains(left, *_SIGNS):
+            return Seq("", "", tuple(Rel(("!=",), (left, value)) for value in _values(right, tied)), "and")
         case Rel():
             return node
         case Given(value, domains):

@@ -183,6 +183,11 @@ def contains(node: Node, *kinds: str) -> bool:
     return False
 
 
+def has_base(node: Node) -> bool:
+    """Whether digits in another base occur."""
+    return isinstance(node, Based) or any(map(has_base, children(node)))
+
+
 def infinity(node: Node) -> int:
     """+1 or -1 for an infinite end, else 0."""
     match node:
