@@ -81,7 +81,6 @@ _RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
     rf"(?<=[\d}}\s])(?:{_WRAP}\{{\s*([kMGmµ]?)\s*\}})?\s*\\Omega\s*$": r"\\text{ \1ohm}",
     r"(?:^|(?<=[\s=+\-(,]))(?:\{\})?[_^]\{?(\d+)\}?\s*C_\{?(\d+)\}?": r"\\binom{\1}{\2}",
     r"(?<=\d)\s*(?:\\text\{\s*to\s*\}|\bto\b)\s*(?=\d)": ":",
-    r"([0-9A-F]+)\s*(?:\\text\{)?\s*\(?\s*(?:in )?base[ -]*\}?\s*(\w+)\s*\)?\s*\}?$": r"\1_{\2}",
     r"\\text\{\s*(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?\s*\}": r"\\mathbb{R} \\setminus ",
     r"\b(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?\b": r"\\mathbb{R} \\setminus ",
     r"\\setminus\s+(?:x\s*=\s*)?(-?\d+)$": r"\\setminus \\{\1\\}",
@@ -118,6 +117,9 @@ _RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
 }
 _RENAMES = [(re.compile(pattern), by) for pattern, by in _RENAMED.items()]
 _FRENCH = re.compile(r"([\[\]])\s*([^\[\]()|]+[,;][^\[\]()|]+)([\[\]])(?=\s*(?:$|\\cup|\\cap|∪))")
+_BASE = re.compile(
+    r"(?<![0-9A-F])([0-9A-F]{1,200})\s?(?:\\text\{)?\s?\(?\s?(?:in )?base[ -]?\}?\s?(\w{1,9})\s?\)?\s?\}?$"
+)
 _NESTED_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*(\\text\{[^{}]*\})([^{}]*)\}")
 _CIRCLED = re.compile("[①-⑨]+")
 _BRACKET = re.compile(r"[\[(]|\\\{|\\mathbb|\\emptyset")
@@ -143,6 +145,8 @@ def tidy(text: str) -> str:
     text = _SPACING.sub(lambda m: m[1] or " ", text)
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
+    if "base" in text:
+        text = _BASE.sub(r"\1_{\2}", text)
     text = _FRENCH.sub(_interval, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
     text = _without_ending(" ".join(text.split()).strip(_MARKDOWN)).strip()
