@@ -454,7 +454,7 @@ def _combinations(base: Node, exponent: Node) -> Node | None:
     """C_5^2 is 5 over 2."""
     if not (isinstance(base, Sym) and base.name.startswith("C_") and base.name[2:].isdigit()):
         return None
-    if not (isinstance(exponent, Num) and exponent.value.denominator == 1 and 0 <= exponent.value):
+    if not (isinstance(exponent, Num) and exponent.value.denominator == 1 and exponent.value >= 0):
         return None
     above = Num(Fraction(int(base.name[2:])))
     return Op("binom", (above, exponent)) if exponent.value <= above.value else None

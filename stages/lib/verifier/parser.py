@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from stages.lib.verifier.atoms import Atoms
 from stages.lib.verifier.limits import MAX_DIGITS, MAX_ITEMS, Guarded, Unparsed
-from stages.lib.verifier.stream import BASE_WORDS, END, Stream, based, number
+from stages.lib.verifier.stream import BASE_WORDS, END, Stream, based
 from stages.lib.verifier.terms import negative, over, times, total
 from stages.lib.verifier.tokens import Token, tokenize
 from stages.lib.verifier.tree import Based, Joined, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text, symbols
