@@ -19,7 +19,7 @@ from tqdm import tqdm
 from stages.lib.generation.rollouts import fitting, open_engine, requests_for, rollouts
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Evaluation, Judgement, Problem, RecordError, Rollout, read, read_problems, write
+from stages.lib.records import Evaluation, Problem, RecordError, Rollout, Verdict, read, read_problems, write
 from stages.lib.run.journal import Journal, identity, unchanged
 from stages.lib.run.params import Params, ParamsError, Policy, load, root
 from stages.lib.run.stage import run
@@ -89,8 +89,8 @@ def prompts_that_fit(problems: Problems, policy: Policy, params: Params) -> list
 def evaluations(journal: Journal, problems: Problems, asked: Container[str], params: Params) -> Iterator[Evaluation]:
     """n rows per problem, in their order: the rollouts in the journal, which has those of the problems that were asked,
     with their verdicts."""
-    references = {key: row.answer for key, (_, row) in problems.items()}
-    verdicts = judge(read(Rollout, journal.path), references, params.verify, params.hardware.workers or None)
+    by_key = {key: row for key, (_, row) in problems.items()}
+    verdicts = judge(read(Rollout, journal.path), by_key, params.verify, params.hardware.workers or None)
     drawn = zip(read(Rollout, journal.path), tqdm(verdicts, desc="verify", unit="response"), strict=True)
     for key, (benchmark, problem) in problems.items():
         for index in range(params.evaluate.n):
@@ -109,10 +109,10 @@ def evaluations(journal: Journal, problems: Problems, asked: Container[str], par
     assert next(drawn, None) is None, f"{journal.path} has more rows than were asked for"
 
 
-def too_long(key: str, index: int) -> tuple[Rollout, Judgement]:
+def too_long(key: str, index: int) -> tuple[Rollout, Verdict]:
     """What stands for a response of a problem that was not asked."""
     rollout = Rollout(id=key, index=index, response="", finish="length", token_ids=[], logprobs=[])
-    return rollout, Judgement(id=key, index=index, correct=False, extracted=None, reason=TOO_LONG)
+    return rollout, Verdict(id=key, index=index, correct=False, extracted=None, reason=TOO_LONG)
 
 
 if __name__ == "__main__":

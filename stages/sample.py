@@ -27,8 +27,12 @@ def main() -> None:
     prompts = plain_prompts(load_tokenizer(params.policy), {row.id: row.problem for row in problems}, params.prompt)
     kept = fitting(prompts, params.sample, context_window(params.policy))
     engine = open_engine(params.sample.engine, params.policy, params.hardware)
-    references = {row.id: row.answer for row in problems}
-    verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)
+    verdicts = partial(
+        judge,
+        problems={row.id: row for row in problems},
+        verify=params.verify,
+        workers=params.hardware.workers or None,
+    )
     key, out = unchanged(key, identity("sample")), data / "samples.jsonl"
     with Journal("sample", key) as journal, Journal("sample-solved", key) as solved:
         draw(journal, solved, kept, engine, params.sample, verdicts)

@@ -4,7 +4,7 @@
         {"id": "train-17", "problem": "4 - 3 + 8 =", "answer": "9", "solution": "Gains: ... \\boxed{9}"}
     Rollout        data/samples.jsonl, data/resolved/*.jsonl        one row per response
         {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", "token_ids": [...], "logprobs": [...]}
-    Judgement      data/verdicts/*.jsonl                            one row per response, in the order of the responses
+    Verdict        data/verdicts/*.jsonl                            one row per response, in the order of the responses
         {"id": "train-17", "index": 0, "correct": true, "extracted": "9", "reason": "equal"}
     Merged         data/merged.jsonl                                one row per problem
         {"id": "train-17", "source": "self", "index": 2, "samples": 4, "samples_correct": 3, ...}
@@ -61,7 +61,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Verdict:
     """The verdict on one response; reason: a value of `answers.Reason`, "cut_off" for one at the length limit,
     or what the copy check says of a re-solved one (`judging_resolved`)."""
 
@@ -74,7 +74,7 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedDemonstration:
-    """An expert's solution whose final answer is not the reference; reason as in its Judgement."""
+    """An expert's solution whose final answer is not the reference; reason as in its Verdict."""
 
     id: str
     answer: str
@@ -115,7 +115,7 @@ class TrainingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Judgement, or
+    """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Verdict, or
     "too_long" for a problem that does not fit the context window: no response was drawn."""
 
     benchmark: str

@@ -184,10 +184,10 @@ def test_the_kernel_ends_a_worker_out_of_processor_time() -> None:
 def test_memory_is_limited() -> None:
     code = (
         "import resource; from stages.lib.verifier import worker as w\n"
-        "w._load = lambda: lambda a, b: 'equal' if bytearray(4 << 30) else ''\n"
+        "w._load = lambda: lambda a, b, d: 'equal' if bytearray(4 << 30) else ''\n"
         "w.main()"
     )
-    task = '{"reference": "1", "got": "1", "seconds": 5}\n'
+    task = '{"reference": "1", "got": "1", "seconds": 5, "decimals": 9}\n'
     done = subprocess.run(
         [sys.executable, "-c", code], input=task, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
     )

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from stages import verify
-from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
+from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
 from stages.lib.run.journal import declared
 from stages.lib.run.params import Params, ParamsError
 from stages.lib.verifier.verdicts import judge
 
 COUNT = 23
+ONE = Problem(id="a", problem="0 + 1 =", answer="1")
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def run_verify(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_response_is_judged_in_order(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_verify("sample", monkeypatch)
-    rows = list(read(Judgement, samples / "verdicts" / "sample.jsonl"))
+    rows = list(read(Verdict, samples / "verdicts" / "sample.jsonl"))
     assert [(row.id, row.index) for row in rows] == [(f"p{i}", k) for i in range(COUNT) for k in range(2)]
     assert all(row.correct == (row.index == 0) for row in rows)
     counts = json.loads((samples / "counts" / "verify-sample.json").read_text())
@@ -64,7 +65,7 @@ def test_a_killed_run_ends_in_the_same_bytes(samples: Path, monkeypatch: pytest.
 
 def test_demonstrations_are_verified_too(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_verify("expert", monkeypatch)
-    rows = list(read(Judgement, samples / "verdicts" / "expert.jsonl"))
+    rows = list(read(Verdict, samples / "verdicts" / "expert.jsonl"))
     assert len(rows) == COUNT and not any(row.correct for row in rows)
 
 
@@ -74,12 +75,19 @@ def test_a_cut_off_response_is_never_right(params: Params) -> None:
         rollout("a", 1, "\\boxed{1}"),
         rollout("a", 2, "\\boxed{1}", "length"),
     ]
-    assert [row.reason for row in judge(rows, {"a": "1"}, params.verify)] == ["cut_off", "equal", "cut_off"]
+    assert [row.reason for row in judge(rows, {"a": ONE}, params.verify)] == ["cut_off", "equal", "cut_off"]
+
+
+def test_the_question_is_passed_on(params: Params) -> None:
+    rows = [rollout("a", 0, r"\boxed{1\%}")]
+    asked = Problem(id="a", problem="By what percent does it grow?", answer="1")
+    assert not next(judge(rows, {"a": ONE}, params.verify)).correct
+    assert next(judge(rows, {"a": asked}, params.verify)).correct
 
 
 def test_a_response_to_no_problem(params: Params) -> None:
     with pytest.raises(RecordError, match="'b' answers no known problem"):
-        list(judge([rollout("b", 0, "")], {"a": "1"}, params.verify))
+        list(judge([rollout("b", 0, "")], {"a": ONE}, params.verify))
 
 
 def test_unknown_name(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +104,4 @@ def test_resolved_responses_are_verified(samples: Path, monkeypatch: pytest.Monk
     (samples / "resolved").mkdir()
     (samples / "samples.jsonl").rename(samples / "resolved" / "half.jsonl")
     run_verify("resolve-half", monkeypatch)
-    assert len(list(read(Judgement, samples / "verdicts" / "resolve-half.jsonl"))) == 2 * COUNT
+    assert len(list(read(Verdict, samples / "verdicts" / "resolve-half.jsonl"))) == 2 * COUNT

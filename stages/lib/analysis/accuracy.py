@@ -11,7 +11,7 @@ import pandas as pd
 
 from stages.lib.analysis.bootstrap import Draws, crossed, holm, paired
 from stages.lib.analysis.evaluations import BASE, NAMES, Answers, Arm, arms, majority, pass_at
-from stages.lib.records import Evaluation, Judgement, Merged, RecordError, read
+from stages.lib.records import Evaluation, Merged, RecordError, Verdict, read
 from stages.lib.run.params import Params
 
 AVERAGE = "average"
@@ -170,7 +170,7 @@ def solved_rates(folder: Path, params: Params) -> pd.DataFrame:
     kinds += [(f"resolve-{name}", f"re-solved, guide: {name}", params.resolve.first) for name in params.resolve.guides]
     rows = []
     for name, label, first in kinds:
-        verdicts = list(read(Judgement, folder / f"{name}.jsonl"))
+        verdicts = list(read(Verdict, folder / f"{name}.jsonl"))
         solved, ids = {row.id for row in verdicts if row.correct}, {row.id for row in verdicts}
         every = [row for row in verdicts if row.index < first]
         shares = [sum(row.correct for row in every), sum(row.reason == "cut_off" for row in every)]
@@ -182,7 +182,7 @@ def solved_rates(folder: Path, params: Params) -> pd.DataFrame:
 def verdict_reasons(data: Path, params: Params) -> pd.DataFrame:
     """How many verdicts had which reason: of the demonstrations, the samples, the re-solved, every policy's answers."""
     judged = ["expert", "sample", *(f"resolve-{guide}" for guide in params.resolve.guides)]
-    files = {name: (Judgement, data / "verdicts" / f"{name}.jsonl") for name in judged}
+    files = {name: (Verdict, data / "verdicts" / f"{name}.jsonl") for name in judged}
     cells = [f"{arm.data}-{arm.loss}-{seed}" for arm in arms(params) for seed in params.grid.seed]
     files |= {f"evaluate-{name}": (Evaluation, data / "evaluations" / f"{name}.jsonl") for name in ("base", *cells)}
     counts = {name: Counter(row.reason for row in read(*kind)) for name, kind in files.items()}
