@@ -37,7 +37,8 @@ _STYLES = frozenset((r"\mathbf", r"\boldsymbol", r"\bm", r"\mathit", r"\mathsf",
 _VECTORS = frozenset((r"\vec", r"\hat", r"\mathbf", r"\boldsymbol", r"\bm", r"\overrightarrow"))
 _FIGURES = frozenset((r"\angle", r"\triangle"))
 _MATRICES = frozenset(("pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"))
-_SYSTEMS = frozenset(("cases", "dcases", "rcases", "aligned", "align", "gathered", "gather", "split"))
+_ALIGNED = frozenset(("aligned", "align", "gathered", "gather", "split", "alignedat"))
+_SYSTEMS = frozenset(("cases", "dcases", "rcases")) | _ALIGNED
 _CLOSE = {"(": ")", "[": "]"}
 _AROUND = {r"\lfloor": (r"\rfloor", "floor"), r"\lceil": (r"\rceil", "ceil"), r"\langle": (r"\rangle", "<")}
 _FUNCTION_NAMES = {
@@ -391,6 +392,8 @@ class Atoms:
             raise Unparsed(f"environment {name}")
         if name == "array":
             self.stream.raw_group()
+        if name in _ALIGNED:
+            self.stream.drop("&")
         self.stream.down()
         rows: list[tuple[Node, ...]] = []
         while self.stream.peek().text != r"\end":

@@ -68,6 +68,7 @@ _RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
     rf"(?<=\d)\s*\^?\s*\{{?\s*(?:{_WRAP}\s*\{{)?\s*(?:st|nd|rd|th)\s*\}}{{0,2}}(?![a-zA-Z])": " ",
     r"\\cr(?![a-zA-Z])|\\tabularnewline(?![a-zA-Z])|\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]|\\{4}": r"\\\\",
     r"\\[ns]?icefrac(?![a-zA-Z])|\\sfrac(?![a-zA-Z])|\\tfrac(?![a-zA-Z])": r"\\frac",
+    r"(?<=\d)\s+(m|km|cm|mm|ft|mi|kg|g)/(s|h|hr|min|L|mL|m|cm)(?![a-zA-Z])": r"\\text{ \1/\2}",
     r"\\lparen(?![a-zA-Z])": "(",
     r"\\rparen(?![a-zA-Z])": ")",
     r"\{\s*:\s*\}|\\colon(?![a-zA-Z])": ":",
@@ -120,6 +121,7 @@ _FRENCH = re.compile(r"([\[\]])\s*([^\[\]()|]+[,;][^\[\]()|]+)([\[\]])(?=\s*(?:$
 _BASE = re.compile(
     r"(?<![0-9A-F])([0-9A-F]{1,200})\s?(?:\\text\{)?\s?\(?\s?(?:in )?base[ -]?\}?\s?(\w{1,9})\s?\)?\s?\}?$"
 )
+_OPEN_ARRAY = re.compile(r"^\\\{\s*\\begin\{array\}\s*\{[^{}]*\}(.*)\\end\{array\}\s*$", re.DOTALL)
 _NESTED_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*(\\text\{[^{}]*\})([^{}]*)\}")
 _CIRCLED = re.compile("[①-⑨]+")
 _BRACKET = re.compile(r"[\[(]|\\\{|\\mathbb|\\emptyset")
@@ -145,6 +147,8 @@ def tidy(text: str) -> str:
     text = _SPACING.sub(lambda m: m[1] or " ", text)
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
+    if r"\begin{array}" in text:
+        text = _OPEN_ARRAY.sub(r"\\begin{cases}\1\\end{cases}", text)
     if "base" in text:
         text = _BASE.sub(r"\1_{\2}", text)
     text = _FRENCH.sub(_interval, text)

@@ -139,11 +139,3 @@ def _says_nothing(text: str) -> bool:
 
 def _prose(text: str) -> bool:
     return bool(re.search(r"[A-Za-z]{3}", _bare(text))) and "\\" not in _bare(text)
-
-
-def readable(text: str) -> bool:
-    """Whether this path reads the answer at all."""
-    try:
-        return bool(read(readings(tidy(text))[0]))
-    except (Guarded, Unparsed):
-        return False

@@ -8,6 +8,7 @@ r"""What an answer is once it is read: small immutable trees.
 Nodes are plain data: nothing in an answer is ever turned into code.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -143,6 +144,12 @@ def size(node: Node) -> int:
         count += 1
         stack.extend(children(stack.pop()))
     return count
+
+
+def leaves(node: Node) -> Counter[Node]:
+    """The numbers, symbols and other leaves, each with how often it occurs."""
+    below = children(node)
+    return sum(map(leaves, below), Counter()) if below else Counter([node])
 
 
 def replaced(node: Node, values: Mapping[str, Node]) -> Node:
