@@ -37,7 +37,8 @@ _STYLES = frozenset((r"\mathbf", r"\boldsymbol", r"\bm", r"\mathit", r"\mathsf",
 _VECTORS = frozenset((r"\vec", r"\hat", r"\mathbf", r"\boldsymbol", r"\bm", r"\overrightarrow"))
 _FIGURES = frozenset((r"\angle", r"\triangle"))
 _MATRICES = frozenset(("pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"))
-_SYSTEMS = frozenset(("cases", "dcases", "rcases", "aligned", "align", "gathered", "gather", "split"))
+_ALIGNED = frozenset(("aligned", "align", "gathered", "gather", "split", "alignedat"))
+_SYSTEMS = frozenset(("cases", "dcases", "rcases")) | _ALIGNED
 _CLOSE = {"(": ")", "[": "]"}
 _AROUND = {r"\lfloor": (r"\rfloor", "floor"), r"\lceil": (r"\rceil", "ceil"), r"\langle": (r"\rangle", "<")}
 _FUNCTION_NAMES = {
@@ -238,6 +239,8 @@ class Atoms:
             return self.described()
         value = self.listing()
         self.stream.expect(r"\}")
+        if isinstance(value, Rel) and "in" in value.ops:
+            raise Unparsed("a set with a condition")
         return Seq("{", "}", value.items if isinstance(value, Seq) and not value.open else (value,))
 
     def described(self) -> Node:
@@ -389,6 +392,8 @@ class Atoms:
             raise Unparsed(f"environment {name}")
         if name == "array":
             self.stream.raw_group()
+        if name in _ALIGNED:
+            self.stream.drop("&")
         self.stream.down()
         rows: list[tuple[Node, ...]] = []
         while self.stream.peek().text != r"\end":
@@ -452,7 +457,7 @@ def _combinations(base: Node, exponent: Node) -> Node | None:
     """C_5^2 is 5 over 2."""
     if not (isinstance(base, Sym) and base.name.startswith("C_") and base.name[2:].isdigit()):
         return None
-    if not (isinstance(exponent, Num) and exponent.value.denominator == 1 and 0 <= exponent.value):
+    if not (isinstance(exponent, Num) and exponent.value.denominator == 1 and exponent.value >= 0):
         return None
     above = Num(Fraction(int(base.name[2:])))
     return Op("binom", (above, exponent)) if exponent.value <= above.value else None

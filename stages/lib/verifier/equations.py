@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from stages.lib.verifier.linear import solved
 from stages.lib.verifier.numeric import place
-from stages.lib.verifier.tree import ZERO, Node, Num, Op, Rel, Sym, Text, replaced, symbols
+from stages.lib.verifier.tree import ZERO, Node, Num, Op, Rel, Sym, Text, leaves, replaced, symbols
 from stages.lib.verifier.values import same_value
 
 _COMPARED = frozenset(("=", "!=", "<", "<=", ">", ">="))
@@ -29,7 +29,7 @@ def same_equation(reference: Rel, got: Rel, same: Callable[[Node, Node], bool]) 
     if symbols(left) != symbols(right):
         return False
     if _holds_always(left) or _holds_always(right) or not symbols(left):
-        return _side_by_side(reference, got, same)
+        return leaves(left) == leaves(right) and _side_by_side(reference, got, same)
     if op == other and op in ("=", "!="):
         return _proportional(left, right) or _solved_otherwise(reference, got)
     if op == other:

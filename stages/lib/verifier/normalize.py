@@ -10,6 +10,7 @@ percent signs and degrees, which the comparison weighs.
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from stages.lib.verifier.limits import MAX_ANSWER, Guarded
 
@@ -63,9 +64,11 @@ def _bracketed_unit(match: re.Match[str]) -> str:
 
 _UNIT = r"[a-zA-Z]+(?:\^\{?\d\}?)?"
 _WRAP = r"\\(?:text|mathrm|mbox|textrm)"
-_RENAMED = {
+_RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
+    rf"(?<=\d)\s*\^?\s*\{{?\s*(?:{_WRAP}\s*\{{)?\s*(?:st|nd|rd|th)\s*\}}{{0,2}}(?![a-zA-Z])": " ",
     r"\\cr(?![a-zA-Z])|\\tabularnewline(?![a-zA-Z])|\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]|\\{4}": r"\\\\",
     r"\\[ns]?icefrac(?![a-zA-Z])|\\sfrac(?![a-zA-Z])|\\tfrac(?![a-zA-Z])": r"\\frac",
+    r"(?<=\d)\s+(m|km|cm|mm|ft|mi|kg|g)/(s|h|hr|min|L|mL|m|cm)(?![a-zA-Z])": r"\\text{ \1/\2}",
     r"\\lparen(?![a-zA-Z])": "(",
     r"\\rparen(?![a-zA-Z])": ")",
     r"\{\s*:\s*\}|\\colon(?![a-zA-Z])": ":",
@@ -79,7 +82,6 @@ _RENAMED = {
     rf"(?<=[\d}}\s])(?:{_WRAP}\{{\s*([kMGmµ]?)\s*\}})?\s*\\Omega\s*$": r"\\text{ \1ohm}",
     r"(?:^|(?<=[\s=+\-(,]))(?:\{\})?[_^]\{?(\d+)\}?\s*C_\{?(\d+)\}?": r"\\binom{\1}{\2}",
     r"(?<=\d)\s*(?:\\text\{\s*to\s*\}|\bto\b)\s*(?=\d)": ":",
-    r"([0-9A-F]+)\s*(?:\\text\{)?\s*\(?\s*(?:in )?base[ -]*\}?\s*(\w+)\s*\)?\s*\}?$": r"\1_{\2}",
     r"\\text\{\s*(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?\s*\}": r"\\mathbb{R} \\setminus ",
     r"\b(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?\b": r"\\mathbb{R} \\setminus ",
     r"\\setminus\s+(?:x\s*=\s*)?(-?\d+)$": r"\\setminus \\{\1\\}",
@@ -116,8 +118,14 @@ _RENAMED = {
 }
 _RENAMES = [(re.compile(pattern), by) for pattern, by in _RENAMED.items()]
 _FRENCH = re.compile(r"([\[\]])\s*([^\[\]()|]+[,;][^\[\]()|]+)([\[\]])(?=\s*(?:$|\\cup|\\cap|∪))")
+_BASE = re.compile(
+    r"(?<![0-9A-F])([0-9A-F]{1,200})\s?(?:\\text\{)?\s?\(?\s?(?:in )?base[ -]?\}?\s?(\w{1,9})\s?\)?\s?\}?$"
+)
+_OPEN_ARRAY = re.compile(r"^\\\{\s*\\begin\{array\}\s*\{[^{}]*\}(.*)\\end\{array\}\s*$", re.DOTALL)
+_NESTED_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*(\\text\{[^{}]*\})([^{}]*)\}")
+_CIRCLED = re.compile("[①-⑨]+")
 _BRACKET = re.compile(r"[\[(]|\\\{|\\mathbb|\\emptyset")
-_DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|\\\[|(?<!\\)\\\]")
+_DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|(?<!\\)\\\[|(?<!\\)\\\]")
 _MARKDOWN = " \t\n*_`"
 
 
@@ -130,13 +138,19 @@ def tidy(text: str) -> str:
     if len(text) > MAX_ANSWER:
         raise Guarded(f"answer of {len(text)} characters")
     text = plain_characters(text)
-    text = text.replace("\\$", r"\text{dollar} ").strip(_MARKDOWN)
+    text = text.replace("\\$", r"\text{dollar} ").strip(" \n\t")
+    text = ("{}" + text if text[:1] == "_" and text[1:2].isdigit() else text).strip(_MARKDOWN)
+    text = _NESTED_TEXT.sub(r"\1 \2", text)
     text = _DELIMITERS.sub(" ", text)
     text = _BIG_GROUP.sub("", text)
     text = _SIZING.sub("", _COLOUR.sub("", text))
     text = _SPACING.sub(lambda m: m[1] or " ", text)
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
+    if r"\begin{array}" in text:
+        text = _OPEN_ARRAY.sub(r"\\begin{cases}\1\\end{cases}", text)
+    if "base" in text:
+        text = _BASE.sub(r"\1_{\2}", text)
     text = _FRENCH.sub(_interval, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
     text = _without_ending(" ".join(text.split()).strip(_MARKDOWN)).strip()
@@ -164,6 +178,7 @@ def plain_characters(text: str) -> str:
         return text
     text = _SUPERSCRIPT_RUN.sub(lambda m: "^{" + "".join(_SUPERSCRIPTS[c] for c in m[0]) + "}", text)
     text = _SUBSCRIPT_RUN.sub(lambda m: "_{" + "".join(_SUBSCRIPTS[c] for c in m[0]) + "}", text)
+    text = _CIRCLED.sub(lambda m: ", ".join(unicodedata.normalize("NFKC", c) for c in m[0]), text)
     text = _VULGAR.sub(_fraction, text)
     return unicodedata.normalize("NFKC", "".join(_UNICODE.get(c, c) for c in text)).translate(_DIGITS)
 
@@ -185,19 +200,22 @@ class _Digits(dict[int, int | str]):
 _DIGITS = _Digits()
 
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d])")
-_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+)\{\s*,\s*\}(?=\d)|(?<![\d.,])(0),(?=\d)")
+_DECIMAL_COMMA = re.compile(r"(?<=\d)\{\s*,\s*\}(?=\d)")
+_ONE_COMMA = re.compile(r"([^,()\[\]{}]*(?<![\d.])0),(\d+[^,]*)")
 _ANY_COMMA = re.compile(r"(?<=\d),(?=\d)")
 
 
 def readings(text: str) -> list[str]:
     """The ways to read a tidy answer's commas: `12,345` is a number or, less likely, a list of two; the first is tried
-    first. Commas inside brackets separate elements (a set of 1 and 234), so nothing is joined there. A comma behind a
-    leading 0, or where semicolons separate, is a decimal comma."""
+    first. Commas inside brackets separate elements (a set of 1 and 234), so nothing is joined there. A single comma
+    behind a leading 0 may be a decimal comma; those between digits are where semicolons separate."""
     if "," not in text:
         return [text]
-    text = _DECIMAL_COMMA.sub(lambda m: f"{m[1] or m[2]}.", text)
+    text = _DECIMAL_COMMA.sub(".", text)
     if ";" in text and ", " not in text:
         return [_ANY_COMMA.sub(".", text)]
+    if match := _ONE_COMMA.fullmatch(text):
+        return [text, f"{match[1]}.{match[2]}"]
     joined = _COMMA_NUMBER.sub(lambda m: m[0].replace(",", "") if not _bracketed(text, m.start()) else m[0], text)
     if joined == text:
         return [text]

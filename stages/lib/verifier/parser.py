@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from stages.lib.verifier.atoms import Atoms
 from stages.lib.verifier.limits import MAX_DIGITS, MAX_ITEMS, Guarded, Unparsed
-from stages.lib.verifier.stream import BASE_WORDS, END, Stream, based, number
+from stages.lib.verifier.stream import BASE_WORDS, END, Stream, based
 from stages.lib.verifier.terms import negative, over, times, total
 from stages.lib.verifier.tokens import Token, tokenize
 from stages.lib.verifier.tree import Based, Joined, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text, symbols
@@ -111,10 +111,17 @@ class Parser(Stream):
             texts.append(self.tokens[start].text)
         if len(parts) == 1:
             return parts[0]
+        if len(parts) == 2 and isinstance(parts[0], Text):  # Area: 25
+            return self.labelled(parts[0], parts[1])
         clock = all(re.fullmatch(r"[0-5]\d", t) for t in texts[1:]) and bool(re.fullmatch(r"\d\d?", texts[0]))
         if clock and isinstance(last := parts[-1], Quantity):  # 3:00 pm
             return Quantity(Ratio((*parts[:-1], last.value), True), last.unit)
         return Ratio(tuple(parts), clock)
+
+    def labelled(self, label: Text, value: Node) -> Node:
+        if changes_value(label.words.split()):
+            raise Unparsed(f"{label.words!r} is no label")
+        return Rel(("=",), (label, value))
 
     # Arithmetic ------------------------------------------------------------------------------------------------------
 
@@ -247,6 +254,8 @@ class Parser(Stream):
             return negative(self.unary())
         if len(run) == 1 and first in _CURRENCIES and ahead:
             return Quantity(self.unary(), unit_name(run))
+        if first in ("the", "so", "answer", "total", "result") and run[-1].lower() in ("is", "are", "equals") and ahead:
+            return self.labelled(Text(" ".join(run[:-1])), self.sum())
         if found := spelled(run):
             return _quantity(Num(found[0]), found[1])
         if self.peek().kind in ("number", "command", "letter") or self.peek().text in ("(", "[", "{"):
@@ -279,7 +288,7 @@ def _with_micro(parts: list[str]) -> list[str]:
 
 def _quantity(value: Node, parts: list[str]) -> Node:
     """A value and the words behind it."""
-    if isinstance(value, Sym) and parts and not is_physical(unit_name(parts)):
+    if isinstance(value, Sym) and parts and (value.name in ("a", "A") or not is_physical(unit_name(parts))):
         return Text(" ".join((value.name, *parts)))
     scale, parts = scaled(parts) if not isinstance(value, Quantity) else (Fraction(1), parts)
     if scale != 1:

@@ -18,6 +18,10 @@ from stages.lib.verifier.tree import Given, Node, Rel, Seq, Text, symbols
 _TAIL = re.compile(
     r"[\s,;(]*(?:\\text\s*\{[\s,;]*(?:for|where|with)\b|\b(?:for|where|with)\s|\\forall)(?P<condition>.*)", re.DOTALL
 )
+_FOR_ALL = re.compile(  # a quantifier of one variable, anywhere
+    r"\\text\s*\{[\s,]*for (?:all|any|every|each)(?: real| positive)?(?: integers?| numbers?)?\s*\}\s*[a-z]\s*"
+    r"(?:\\in\s*\\mathbb\s*\{?[A-Z]\}?(?:\^\{?[+*]\}?)?)?"
+)
 _IN_BRACKETS = re.compile(r"(?P<value>.+)(?<=[\s,;}\d)])\((?P<condition>[^()]*\\in[^()]*)\)", re.DOTALL)
 _ALSO = re.compile(r"(?P<value>.*\S)\s*\((?P<condition>[^()]*(?:\\ne|<|>|\\le|\\ge)[^()]*)\)", re.DOTALL)
 _SET = re.compile(r"\\\{(?P<value>[^|:]+)[|:](?P<condition>[^|:]*\\in[^|:]*)\\\}", re.DOTALL)
@@ -62,6 +66,8 @@ def _read(text: str) -> Node | Guarded | Unparsed:
         return error
     except Unparsed as error:
         try:
+            if (plain := _FOR_ALL.sub(" ", text)) != text:
+                return read(plain)
             return _conditional(text) or _labelled(text) or error
         except (Guarded, Unparsed):
             return error

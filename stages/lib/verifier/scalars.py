@@ -69,7 +69,10 @@ def _quantities(reference: Node, got: Node) -> bool:
         return unit == other and _congruent(value, gotten, unit[4:])
     if unit is not None and other is not None:
         by = between(other, unit)
-        return by is not None and scalar(value, converted(gotten, by))
+        if by is None:
+            return False
+        gotten = converted(gotten, by)
+        return scalar(value, gotten) or (unit == "degree" and _renamed(value, gotten, periodic=True))
     left, right = in_radians(value, unit, gotten, other), in_radians(gotten, other, value, unit)
     if left is not None or right is not None:
         return scalar(left or value, right or gotten)
@@ -107,7 +110,7 @@ def _congruent(value: Node, gotten: Node, modulus: str) -> bool:
     return difference % int(modulus) == 0
 
 
-def _renamed(reference: Node, got: Node) -> bool:
+def _renamed(reference: Node, got: Node, periodic: bool = False) -> bool:
     r"""Whether a constant (c, C, K, c_1) or, in multiples of pi, an integer parameter (k, n, m) goes by another name.
 
     Only names that one side alone has are renamed, and a constant only beside other symbols: 2N is not 2n."""
@@ -117,8 +120,10 @@ def _renamed(reference: Node, got: Node) -> bool:
         return False
     names = [*mine, *theirs]
     constants = all(map(_CONSTANT.fullmatch, names)) and bool(left & right)
-    periods = all(name in _PARAMETERS for name in names) and contains(reference, "pi") and contains(got, "pi")
-    return (constants or periods) and renamed_to(reference, got, mine, theirs)
+    periodic = periodic or (contains(reference, "pi") and contains(got, "pi"))
+    return (constants or (periodic and all(name in _PARAMETERS for name in names))) and renamed_to(
+        reference, got, mine, theirs
+    )
 
 
 def renamed_to(reference: Node, got: Node, mine: Sequence[str], theirs: Sequence[str]) -> bool:

@@ -12,8 +12,8 @@ from fractions import Fraction
 from typing import Any
 
 from stages.lib.verifier.exact import Undefined
-from stages.lib.verifier.linear import absolutes, linear, without
 from stages.lib.verifier.limits import Unparsed
+from stages.lib.verifier.linear import absolutes, linear, without
 from stages.lib.verifier.numeric import place
 from stages.lib.verifier.tree import Const, Joined, Node, Op, Rel, Seq, Sym, Text, infinity, symbols
 

@@ -11,7 +11,7 @@ from itertools import product
 from typing import TypeGuard
 
 from stages.lib.verifier.exact import Irrational, Undefined, exact
-from stages.lib.verifier.limits import MAX_ITEMS, Guarded, spend
+from stages.lib.verifier.limits import MAX_ITEMS, Guarded, Unparsed, spend
 from stages.lib.verifier.matrices import computed_matrix
 from stages.lib.verifier.quantities import one_quantity
 from stages.lib.verifier.scalars import scalar
@@ -51,7 +51,7 @@ def settle(node: Node) -> Node:
             return Rel(ops, tuple(map(settle, sides)))
         case Seq("", "", items, joint) if any(map(_domain, items)):
             return _given(items, joint)
-        case Seq("", "", items, "and") if (found := one_quantity(items)) is not None:
+        case Seq("", "", items, "and") if (found := _in_two_units(items)) is not None:
             return found
         case Seq(opening, closing, items, joint):
             return Seq(opening, closing, tuple(map(settle, _written_out(items))), joint)
@@ -62,6 +62,14 @@ def settle(node: Node) -> Node:
         case Op("*" | "+" | "neg" | "/", args) if any(isinstance(arg, Matrix) for arg in args):
             return computed_matrix(Op(node.kind, tuple(map(settle, args))))
     return node
+
+
+def _in_two_units(items: tuple[Node, ...]) -> Node | None:
+    """2 hours and 30 minutes is one quantity; 7 goats and 4 dogs are two."""
+    try:
+        return one_quantity(items)
+    except Unparsed:
+        return None
 
 
 def _shortened(ops: tuple[str, ...], sides: tuple[Node, ...]) -> Node:
@@ -128,6 +136,8 @@ def expand(node: Node, tied: bool = False) -> Node:
             return Seq(opening, closing, tuple(part for item in items for part in _values(item, tied)), joint)
         case Rel(("=",), (left, right)) if not contains(left, *_SIGNS):
             return Rel(("=",), (left, Seq("", "", _values(right, tied))))
+        case Rel(("!=",), (left, right)) if not contains(left, *_SIGNS):
+            return Seq("", "", tuple(Rel(("!=",), (left, value)) for value in _values(right, tied)), "and")
         case Rel():
             return node
         case Given(value, domains):

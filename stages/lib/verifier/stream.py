@@ -59,6 +59,17 @@ class Stream:
         if self.depth > MAX_DEPTH:
             raise Guarded(f"nested more than {MAX_DEPTH} deep")
 
+    def drop(self, text: str) -> None:
+        """Without a symbol, up to the end of this environment; not inside the environments in it."""
+        depth = 0
+        for at in range(self.at, len(self.tokens)):
+            depth += (self.tokens[at].text == r"\begin") - (self.tokens[at].text == r"\end")
+            if depth < 0:
+                break
+            if not depth and self.tokens[at].text == text:
+                self.tokens[at] = Token("", "")
+        self.tokens = [token for token in self.tokens if token != Token("", "")]
+
     def raw_group(self) -> list[Token]:
         """The tokens of a braced group, unread, or the one next token."""
         if not self.accept("{"):

@@ -7,10 +7,10 @@ from fractions import Fraction
 
 from stages.lib.verifier.exact import Irrational, Undefined, exact
 from stages.lib.verifier.limits import Unparsed
-from stages.lib.verifier.tree import Const, Node, Num, Op, Quantity, Seq, Sym
+from stages.lib.verifier.tree import Cases, Const, Given, Joined, Node, Num, Op, Quantity, Rel, Seq, Sym, Text
 from stages.lib.verifier.units import power, product
 
-BARE = ("%", "degree")  # units that the value of an expression may carry inside
+_NO_FACTOR = (Cases, Given, Joined, Rel, Text)
 
 
 def letter(text: str) -> Node:
@@ -38,6 +38,8 @@ def total(terms: list[Node]) -> Node:
 
 def times(left: Node, right: Node) -> Node:
     """The product, flat; a unit is a factor like any other."""
+    if isinstance(left, _NO_FACTOR) or isinstance(right, _NO_FACTOR):
+        raise Unparsed("a statement as a factor")
     if _measured(left) or _measured(right):
         (a, one), (b, other) = _parted(left), _parted(right)
         return _with_unit(times(a, b), product(one, other))

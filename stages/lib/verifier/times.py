@@ -19,8 +19,7 @@ def same_time(reference: Node, got: Node) -> bool | None:
     if _has_half(reference) and _has_half(got):
         return left == right
     known, bare = (left, right) if _has_half(reference) else (right, left)
-    unsaid = isinstance(got, Ratio) or isinstance(got, Num)
-    return known == bare or (unsaid and (known - bare) % (12 * 3600) == 0)
+    return known == bare or (bare < 13 * 3600 and (known - bare) % (12 * 3600) == 0)
 
 
 def _has_half(node: Node) -> bool:

@@ -121,7 +121,7 @@ def _text_tokens(content: str, spaced: bool) -> list[Token]:
     content = content.strip().strip("~ ")
     if not content:
         return []
-    if len(content) == 1 and content.isalpha():
+    if len(content) == 1 and content.isascii() and content.isalpha():
         return [Token("upright", content, spaced)]
     if content in FUNCTIONS or content in CONSTANTS:
         return [Token("name", content, spaced)]
@@ -130,7 +130,7 @@ def _text_tokens(content: str, spaced: bool) -> list[Token]:
     parts: list[Token] = []
     for match in _TOKEN.finditer(content):
         if match.lastgroup == "word" and match[0] not in _SEPARATORS and match[0] not in FUNCTIONS:
-            parts.append(Token("word" if len(match[0]) > 1 else "upright", match[0], spaced))
+            parts.append(Token("word" if len(match[0]) > 1 or not match[0].isascii() else "upright", match[0], spaced))
         elif match.lastgroup != "space" and match[0] != ".":
             parts.extend(_plain(match.lastgroup, match[0], spaced))
     return parts

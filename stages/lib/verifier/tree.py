@@ -8,6 +8,7 @@ r"""What an answer is once it is read: small immutable trees.
 Nodes are plain data: nothing in an answer is ever turned into code.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -145,6 +146,12 @@ def size(node: Node) -> int:
     return count
 
 
+def leaves(node: Node) -> Counter[Node]:
+    """The numbers, symbols and other leaves, each with how often it occurs."""
+    below = children(node)
+    return sum(map(leaves, below), Counter()) if below else Counter([node])
+
+
 def replaced(node: Node, values: Mapping[str, Node]) -> Node:
     """The expression with symbols replaced."""
     match node:
@@ -181,6 +188,11 @@ def contains(node: Node, *kinds: str) -> bool:
             return True
         stack.extend(children(top))
     return False
+
+
+def has_base(node: Node) -> bool:
+    """Whether digits in another base occur."""
+    return isinstance(node, Based) or any(map(has_base, children(node)))
 
 
 def infinity(node: Node) -> int:

@@ -29,15 +29,15 @@ _PARTS = {
 _CHANGING = (  # behind a value, such a word makes another value, a bound, a doubt or a denial of it
     "squared cubed factorial plus minus times over divided mod point reciprocal inverse opposite negated conjugate root "
     "roots? more less fewer greater smaller larger bigger lower higher above below under beyond between least most than "
-    "not no never neither nor none nothing wrong incorrect false untrue invalid impossible unlikely negative positive? "
+    "not no never neither nor none nothing wrong incorrect untrue invalid impossible unlikely negative positive? "
     "if when unless where for otherwise but except excluding without choose upwards or and to is are was isn isnt maybe "
     "perhaps possibly probably almost nearly approximately minimum? maximum? doubled tripled halved twice thrice double "
-    "triple exceeds infinite infinitely unknown short missing too instead versus vs base complement error mistake false "
-    "fake dummy unless cannot impossible undefined indeterminate remainder repeating recurring digits? periodic bar"
+    "triple exceeds infinite infinitely unknown short missing too instead versus vs base complement error mistake fake "
+    " dummy unless cannot impossible undefined indeterminate remainder repeating recurring digits? periodic bar"
 )
 CHANGING = frozenset(word for word in _CHANGING.split() if not word.endswith("?"))
 APPROXIMATELY = frozenset(("approximately", "about", "approx", "roughly", "around"))
-EXACTLY = frozenset(("exactly", "only", "just", "precisely", "ratio", "answer"))
+EXACTLY = frozenset(("exactly", "only", "just", "precisely", "ratio"))
 _NEGATIVE = frozenset(("negative", "minus"))
 PERCENT = frozenset(("percent", "percentage", "pct", "percents"))
 
@@ -115,7 +115,7 @@ def _below_thousand(words: list[str], at: int) -> tuple[int | None, int]:
 
 def _below_hundred(words: list[str], at: int) -> tuple[int | None, int]:
     value = NUMBER_WORDS.get(words[at]) if at < len(words) else None
-    if value is None or not 20 <= value or at + 1 >= len(words):
+    if value is None or value < 20 or at + 1 >= len(words):
         return value, at + 1
     unit = NUMBER_WORDS.get(words[at + 1], 0)
     return (value + unit, at + 2) if 1 <= unit <= 9 else (value, at + 1)
@@ -124,11 +124,16 @@ def _below_hundred(words: list[str], at: int) -> tuple[int | None, int]:
 def scaled(parts: list[str]) -> tuple[Fraction, list[str]]:
     """What words behind a figure multiply it by, and the words that remain: 7 tenths, 3 million dollars, 2 dozen."""
     scale = Fraction(1)
-    while parts and (by := _MULTIPLIERS.get(parts[0].lower().removesuffix("s"))):
+    while parts and (by := _multiplier(parts[0])):
         scale, parts = scale * by, parts[1:]
     if part := _part(parts):
         return scale / part, _without_a(parts[1:])
     return scale, parts
+
+
+def _multiplier(word: str) -> int | None:
+    word = word.lower()
+    return _MULTIPLIERS.get(word) or _MULTIPLIERS.get(word.removesuffix("s"))
 
 
 def _part(words: list[str]) -> int | None:
