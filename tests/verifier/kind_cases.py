@@ -330,7 +330,7 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
         (r"3\text{ pm}", "3:00 PM", SAME),
         ("1:05:30", "1:05:31", OTHER),
     ],
-    "percent": [
+    "percent as hundredths": [
         (r"35\%", "0.35", SAME),
         (r"35\%", r"\frac{7}{20}", SAME),
         (r"0.35", r"35\%", SAME),

@@ -3,7 +3,8 @@ r"""Equations and inequalities that determine no set of numbers: several unknown
 2x + 4y = 3   and   y = -x/2 + 3/4     the same: one is a multiple of the other
 F = ma        and   a = F/m            the same: linear in a
 y = x^2       and   x = \sqrt{y}       not the same: not linear in x
-2 + 3 = 5     and   1 = 1              not the same, though both hold: their sides differ
+2 + 3 = 5     and   3 + 2 = 5          the same
+2 + 3 = 5     and   1 + 4 = 5          not the same, though both hold: they say it of other numbers
 """
 
 from collections.abc import Callable

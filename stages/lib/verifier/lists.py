@@ -6,13 +6,15 @@ same_sequence(parse("16, 3"), parse("w=16, d=3"), same)    ->  True
 """
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from stages.lib.verifier.exact import Undefined
 from stages.lib.verifier.limits import Guarded, Unparsed, spend
 from stages.lib.verifier.shapes import is_name
-from stages.lib.verifier.tree import Node, Num, Op, Rel, Seq, Sym, contains, size, symbols
+from stages.lib.verifier.tree import Node, Num, Op, Rel, Seq, Sym, contains, replaced, size, symbols
 from stages.lib.verifier.values import rough
 
+_POINT = Num(Fraction(37, 29))
 Same = Callable[[Node, Node], bool]
 _KINDS = {"()": "(", "<>": "(", "[]": "[", "{}": "{", "": ""}
 
@@ -145,15 +147,16 @@ def matching(left: tuple[Node, ...], right: tuple[Node, ...], same: Same) -> boo
 
 
 def _key(node: Node) -> tuple[float, ...] | None:
-    """Rough values of a number, or of a point's coordinates; None for what has none."""
+    """Rough values of an expression where its symbols are all one number, or of a point's coordinates; None for what has
+    none. Names do not matter, as `same` may take them for others."""
     spend(2 * size(node))
     if isinstance(node, Seq) and node.open in ("(", "<"):
         parts = [_key(item) for item in node.items]
         return None if None in parts else tuple(value for part in parts if part for value in part)
-    if not isinstance(node, Num | Op) or symbols(node) or contains(node, "i", "pm", "mp", "log"):
+    if not isinstance(node, Num | Op) or contains(node, "i", "pm", "mp", "log"):
         return None
     try:
-        return (rough(node),)
+        return (rough(replaced(node, dict.fromkeys(symbols(node), _POINT))),)
     except (Undefined, Unparsed, Guarded, OverflowError):
         return None
 

@@ -148,8 +148,15 @@ def size(node: Node) -> int:
 
 def leaves(node: Node) -> Counter[Node]:
     """The numbers, symbols and other leaves, each with how often it occurs."""
-    below = children(node)
-    return sum(map(leaves, below), Counter()) if below else Counter([node])
+    found: Counter[Node] = Counter()
+    stack = [node]
+    while stack:
+        top = stack.pop()
+        below = children(top)
+        stack.extend(below)
+        if not below:
+            found[top] += 1
+    return found
 
 
 def replaced(node: Node, values: Mapping[str, Node]) -> Node:
