@@ -28,7 +28,7 @@ from importlib.metadata import version
 from stages.lib.verifier.asked import decimals, plain_percent
 from stages.lib.verifier.exact import Irrational, Undefined, exact
 from stages.lib.verifier.extract import extract, percent_behind_box, reference_text
-from stages.lib.verifier.limits import MAX_ANSWER, Guarded, Unparsed
+from stages.lib.verifier.limits import MAX_ANSWER, Guarded, Unparsed, budget
 from stages.lib.verifier.normalize import readings, squeeze, tidy
 from stages.lib.verifier.parser import parse
 from stages.lib.verifier.pool import DECIMALS, Workers
@@ -125,7 +125,8 @@ def canonical(answer: str) -> str:
     except Guarded:
         return answer
     try:
-        return str(exact(parse(readings(text)[0])))
+        with budget():
+            return str(exact(parse(readings(text)[0])))
     except (Guarded, Unparsed, Irrational, Undefined, RecursionError, OverflowError, ValueError):
         return squeeze(text)  # ValueError: Python writes no number of more than 4300 digits
 
