@@ -1,7 +1,7 @@
 r"""Kinds of answers that a rule-based verifier is easily wrong about: (response, reference, is it the same answer?).
 
-The first half are kinds that it is tempting to accept, the second half kinds that it is tempting to refuse; each kind has
-both sorts of cases.
+The first half are kinds that it is tempting to accept, the second half kinds that it is tempting to refuse; each kind
+has both sorts of cases.
 """
 
 SAME, OTHER = True, False
@@ -218,7 +218,7 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
         ("g(m)=m^2", "f(n)=n^2", OTHER),
     ],
     "cases and systems": [
-        (r"\begin{cases}1-x&x\le 1\\0&x>1\end{cases}", r"\begin{cases}0,&\text{if }x>1\\1-x,&\text{if }x\le1\end{cases}", SAME),
+        (r"\begin{cases}1-x&x\le 1\\0&x>1\end{cases}", r"\begin{cases}0,&x>1\\1-x,&\text{if }x\le1\end{cases}", SAME),
         (r"\begin{cases}1-x&x\le 1\\0&x>1\end{cases}", r"\begin{cases}0&x>1\\1-x&x<1\end{cases}", OTHER),
         (r"\begin{cases}x=4\\y=7\end{cases}", "(4,7)", SAME),
         (r"\begin{cases}x=4\\y=7\end{cases}", "(7,4)", OTHER),

@@ -43,7 +43,8 @@ from stages.lib.verifier.tree import (
 from stages.lib.verifier.values import same_value
 
 _NOTHING = re.compile(
-    r"(?:there (?:is|are|exists?) )?(?:no|null|empty) (?:\w+ ){0,2}(?:set|solutions?|roots?|answers?|values?|pairs?)(?: exists?)?"
+    r"(?:there (?:is|are|exists?) )?(?:no|null|empty) (?:\w+ ){0,2}"
+    r"(?:set|solutions?|roots?|answers?|values?|pairs?)(?: exists?)?"
 )
 _SYNONYMS = {
     "does not exist": "dne", "doesn t exist": "dne", "infinity": "inf", "infinitely many": "inf",

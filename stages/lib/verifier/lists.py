@@ -147,8 +147,8 @@ def matching(left: tuple[Node, ...], right: tuple[Node, ...], same: Same) -> boo
 
 
 def _key(node: Node) -> tuple[float, ...] | None:
-    """Rough values of an expression where its symbols are all one number, or of a point's coordinates; None for what has
-    none. Names do not matter, as `same` may take them for others."""
+    """Rough values of an expression where its symbols are all one number, or of a point's coordinates; None for what
+    has none. Names do not matter, as `same` may take them for others."""
     spend(2 * size(node))
     if isinstance(node, Seq) and node.open in ("(", "<"):
         parts = [_key(item) for item in node.items]

@@ -42,6 +42,7 @@ from stages.lib.verifier.values import same_value
 _DECIMAL = Fraction(1, 10_000)  # relative tolerance where the reference is a decimal ...
 _MEASURED = Fraction(5, 1000)  # ... and where it is a measurement in scientific notation
 _WRITTEN_OUT = 10  # significant digits from which a response's decimal stands for a number without a finite decimal
+_LARGEST_POWER = 10_000  # of ten in a measurement: more is nothing that is measured
 _STRUCTURES = (Based, Cases, Given, Joined, Matrix, Ratio, Rel, Seq, Text)
 _HUNDRED = Num(Fraction(100))
 _CONSTANT = re.compile(r"[cCK](?:_\d)?|[AB]")
@@ -150,11 +151,12 @@ def rounded(reference: Node, got: Node) -> bool:
     """
     value, last, scientific, _ = _measurement(reference)
     got_value, got_last, _, digits = _measurement(got)
-    if last is not None:
+    if last is not None and value is not None:
         centre = got if got_value is None else Num(got_value)
-        width = min(max(last, got_last or 0) / 2, abs(value) * (_MEASURED if scientific else _DECIMAL))
+        relative = _MEASURED if scientific else _DECIMAL
+        width = min(max(last, got_last or Fraction(0)) / 2, abs(value) * relative)
         return _within(centre, value, width)
-    if got_last is None or digits < _WRITTEN_OUT or _terminates(reference):
+    if got_value is None or got_last is None or digits < _WRITTEN_OUT or _terminates(reference):
         return False
     return _within(reference, got_value, got_last)
 
@@ -174,13 +176,16 @@ def _measurement(node: Node) -> tuple[Fraction | None, Fraction | None, bool, in
         case Num(value, last, digits, scientific):
             return value, last, scientific, digits
         case Op("neg", (inner,)):
-            value, last, scientific, digits = _measurement(inner)
-            return (None if value is None else -value), last, scientific, digits
+            below, last, scientific, digits = _measurement(inner)
+            return (None if below is None else -below), last, scientific, digits
         case Op("*", (Num(value, last, digits), Op("^", (Num(base), exponent)))) if last is not None and base == 10:
             try:
-                scale = Fraction(10) ** int(exact(exponent))
-            except (Irrational, Undefined, OverflowError):
+                power = exact(exponent)
+            except (Irrational, Undefined):
                 return None, None, False, 0
+            if power.denominator != 1 or abs(power) > _LARGEST_POWER:
+                return None, None, False, 0
+            scale = Fraction(10) ** int(power)
             return value * scale, last * scale, True, digits
     return None, None, False, 0
 
