@@ -101,7 +101,7 @@ def _texts(reference: Node, got: Node) -> bool | None:
     if not isinstance(reference, Text | Sym | Seq) and not isinstance(got, Text):
         return None
     if _is_empty(reference) or _is_empty(got):
-        return all(_is_empty(side) or region(side) == [] for side in (reference, got))
+        return all(_is_empty(side) or (_relations(side) and region(side) == []) for side in (reference, got))
     if isinstance(reference, Text) or isinstance(got, Text):
         if is_region(reference) and is_region(got):
             return None

@@ -37,6 +37,7 @@ from stages.lib.verifier.tree import (
     replaced,
     symbols,
 )
+from stages.lib.verifier.units import conversion
 from stages.lib.verifier.values import same_value
 
 _DECIMAL = Fraction(1, 10_000)  # relative tolerance where the reference is a decimal ...
@@ -64,8 +65,9 @@ def _quantities(reference: Node, got: Node) -> bool:
     """A unit that only one side writes is left out of account; two units must be one, or convert into each other."""
     unit, other = (side.unit if isinstance(side, Quantity) else None for side in (reference, got))
     value, gotten = (side.value if isinstance(side, Quantity) else side for side in (reference, got))
-    if "%" in (unit, other):
-        return _percent(reference, got)
+    if (unit or "")[:1] == "%" or (other or "")[:1] == "%":
+        plain, labels = zip(*map(_without_labels, (reference, got)), strict=True)
+        return conversion(*labels) is not None and _percent(*plain)
     if unit is not None and other is not None and "mod " in (unit[:4], other[:4]):
         return unit == other and _congruent(value, gotten, unit[4:])
     if unit is not None and other is not None:
@@ -78,6 +80,13 @@ def _quantities(reference: Node, got: Node) -> bool:
     if left is not None or right is not None:
         return scalar(left or value, right or gotten)
     return scalar(value, gotten)
+
+
+def _without_labels(node: Node) -> tuple[Node, str]:
+    """A percentage, and what it is said to be: a decrease, of the class."""
+    if isinstance(node, Quantity) and node.unit[:1] == "%":
+        return Quantity(node.value, "%"), node.unit[2:]
+    return node, ""
 
 
 def _percent(reference: Node, got: Node) -> bool:
