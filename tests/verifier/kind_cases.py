@@ -1,7 +1,7 @@
 r"""Kinds of answers that a rule-based verifier is easily wrong about: (response, reference, is it the same answer?).
 
-The first half are kinds that it is tempting to accept, the second half kinds that it is tempting to refuse; each kind has
-both sorts of cases.
+The first half are kinds that it is tempting to accept, the second half kinds that it is tempting to refuse; each kind
+has both sorts of cases.
 """
 
 SAME, OTHER = True, False
@@ -218,7 +218,7 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
         ("g(m)=m^2", "f(n)=n^2", OTHER),
     ],
     "cases and systems": [
-        (r"\begin{cases}1-x&x\le 1\\0&x>1\end{cases}", r"\begin{cases}0,&\text{if }x>1\\1-x,&\text{if }x\le1\end{cases}", SAME),
+        (r"\begin{cases}1-x&x\le 1\\0&x>1\end{cases}", r"\begin{cases}0,&x>1\\1-x,&\text{if }x\le1\end{cases}", SAME),
         (r"\begin{cases}1-x&x\le 1\\0&x>1\end{cases}", r"\begin{cases}0&x>1\\1-x&x<1\end{cases}", OTHER),
         (r"\begin{cases}x=4\\y=7\end{cases}", "(4,7)", SAME),
         (r"\begin{cases}x=4\\y=7\end{cases}", "(7,4)", OTHER),
@@ -329,6 +329,21 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
         ("4:15 am", "16:15", OTHER),
         (r"3\text{ pm}", "3:00 PM", SAME),
         ("1:05:30", "1:05:31", OTHER),
+    ],
+    "found by comparing answers of all kinds": [
+        ("(7,4)", r"\text{no solution}", OTHER),
+        ("(7,4)", r"\emptyset", OTHER),
+        ("(1,1)", r"\emptyset", OTHER),
+        ("(3,2)", r"x>3\text{ and }x<2", OTHER),
+        (r"8\%\text{ increase}", "8", OTHER),
+        (r"8\%\text{ increase}", r"8\%", SAME),
+        ("8", r"8\%\text{ increase}", SAME),
+        ("x=1, y=2", "x=1, x=2", OTHER),
+        ("x=1, x=2", "x=1, y=2", OTHER),
+        ("x=1, x=2", "(1,2)", OTHER),
+        ("x=1, x=2", "1,2", SAME),
+        (r"3\text{ pm}", "15", OTHER),
+        (r"3\text{ pm}", "3", SAME),
     ],
     "percent as hundredths": [
         (r"35\%", "0.35", SAME),

@@ -86,12 +86,13 @@ def test_long_responses_take_linear_time() -> None:
 
 
 PIECES = [
-    "9", "a", " ", "(", "A", "A,", "AB ", "1,", "1,234,", "1 234 ", r"\frac", r"\frac{1}", r"\text{a}", r"\,", "^", "_",
-    "x=", "|", "!", "%", ".", "\\", "{", "}", "\\{", "1+", r"\sqrt", r"\pm 1", "1:", "<1", r"\cup", r"\left(", "é", "²",
-    "and ", "or ", "1 or ", r"\boxed", "$", "~", "0.1e", "e", r"\sin ", r"\ln ", r"\mathbf", r"\overline", "1/", "2^",
-    "-", "1_", "½", "1 base ", "base ", "A base 2", ",{}", "{,}", "] [", "[1,", "]1,2[", "] 1,", "(k\\in ", "for all ", "x=", "①",
-    "\\text{for ", "mod ", "(\\text{mod ", "\\frac{\\text{m", "_5C", "\\Omega ", "1st ", "th ", "rd", "real numbers except ", "to 1",
-    "米", "\\left.", "1 ft ", "one ", "half ", "\\phantom{", "\\text{\\text{", "0,", "0,1;", "\\forall ", "with ", "\\in", "i", "*", "**", "`", ". ",
+    "9", "a", " ", "(", "A", "A,", "AB ", "1,", "1,234,", "1 234 ", r"\frac", r"\frac{1}", r"\text{a}", r"\,", "^",
+    "_", "x=", "|", "!", "%", ".", "\\", "{", "}", "\\{", "1+", r"\sqrt", r"\pm 1", "1:", "<1", r"\cup", r"\left(",
+    "é", "²", "and ", "or ", "1 or ", r"\boxed", "$", "~", "0.1e", "e", r"\sin ", r"\ln ", r"\mathbf", r"\overline",
+    "1/", "2^", "-", "1_", "½", "1 base ", "base ", "A base 2", ",{}", "{,}", "] [", "[1,", "]1,2[", "] 1,",
+    "(k\\in ", "for all ", "x=", "①", "\\text{for ", "mod ", "(\\text{mod ", "\\frac{\\text{m", "_5C", "\\Omega ",
+    "1st ", "th ", "rd", "real numbers except ", "to 1", "米", "\\left.", "1 ft ", "one ", "half ", "\\phantom{",
+    "\\text{\\text{", "0,", "0,1;", "\\forall ", "with ", "\\in", "i", "*", "**", "`", ". ",
 ]  # fmt: skip
 
 

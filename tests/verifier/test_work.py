@@ -22,6 +22,8 @@ PRODUCTS = {
     "product of roots": "*".join(rf"(\sqrt{{{n}}}+1)" for n in range(2, 400)),
     "product of sines": "*".join(rf"\sin({n})" for n in range(2, 700)),
     "product of factorials": "*".join(["3000!"] * 50),
+    "a measurement beyond all measure": r"1.5 \times 10^{1000000000}",
+    "a power of a power": r"2.5 \cdot 10^{9^{9}}",
     "large power of a root": r"(1+\sqrt2)^{20000}",
     "quotients": "1/" * 900 + "3",
     "factors": "7" + "(1)" * 900,

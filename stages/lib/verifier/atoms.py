@@ -1,4 +1,4 @@
-r"""The parser's inner half: powers, numbers, names, brackets, functions, roots, matrices, cases.
+r"""The parser's inner half: powers, numbers, names, brackets, functions, roots.
 
     Atoms(stream, listing, relation, sum).power()   ->  the node of the next power, such as x_1^2 or \frac{1}{2}
 
@@ -8,13 +8,24 @@ What stands in brackets is read by the three functions of the outer half that `A
 from collections.abc import Callable
 from fractions import Fraction
 
-from stages.lib.verifier.limits import MAX_ITEMS, Unparsed
+from stages.lib.verifier.environments import environment
+from stages.lib.verifier.limits import Unparsed
 from stages.lib.verifier.stream import END, Stream, based, block_of, number, recurring
-from stages.lib.verifier.terms import letter, over, radians, raised, times, vector
+from stages.lib.verifier.terms import (
+    combinations,
+    digits_of,
+    letter,
+    minutes,
+    over,
+    radians,
+    raised,
+    times,
+    transposed,
+    vector,
+)
 from stages.lib.verifier.tokens import CONSTANTS, Token
 from stages.lib.verifier.tree import (
     ZERO,
-    Cases,
     Const,
     Matrix,
     Node,
@@ -36,9 +47,6 @@ ACCENTS = frozenset((
 _STYLES = frozenset((r"\mathbf", r"\boldsymbol", r"\bm", r"\mathit", r"\mathsf", r"\underline"))
 _VECTORS = frozenset((r"\vec", r"\hat", r"\mathbf", r"\boldsymbol", r"\bm", r"\overrightarrow"))
 _FIGURES = frozenset((r"\angle", r"\triangle"))
-_MATRICES = frozenset(("pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"))
-_ALIGNED = frozenset(("aligned", "align", "gathered", "gather", "split", "alignedat"))
-_SYSTEMS = frozenset(("cases", "dcases", "rcases")) | _ALIGNED
 _CLOSE = {"(": ")", "[": "]"}
 _AROUND = {r"\lfloor": (r"\rfloor", "floor"), r"\lceil": (r"\rceil", "ceil"), r"\langle": (r"\rangle", "<")}
 _FUNCTION_NAMES = {
@@ -48,7 +56,6 @@ _FUNCTION_NAMES = {
 _ORDINALS = frozenset(("st", "nd", "rd", "th"))
 _OPENERS = frozenset((r"\frac", r"\binom", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin", r"\imath")) | ACCENTS
 _TRANSPOSED = (Sym("T"), Sym(r"\top"), Sym(r"\intercal"), Sym("t"))
-_IF = frozenset(("if", "for", "when", "where"))
 
 
 class Atoms:
@@ -70,7 +77,7 @@ class Atoms:
             return token.text in "([{" or (token.text == "|" and not self.bars)
         return token.kind == "command" and token.text in _OPENERS
 
-    # Powers and subscripts ---------------------------------------------------------------------------------------------
+    # Powers and subscripts ------------------------------------------------------------------------------------------
 
     def power(self) -> Node:
         base, stream = self.factor(), self.stream
@@ -98,7 +105,7 @@ class Atoms:
             return Sym(base.name + marks)
         if isinstance(base, Quantity):
             raise Unparsed("a quotation mark behind a unit")
-        return _minutes(base, 2 if marks in ("''", '"') else len(marks))
+        return minutes(base, 2 if marks in ("''", '"') else len(marks))
 
     def raised(self, base: Node) -> Node:
         stream = self.stream
@@ -118,8 +125,8 @@ class Atoms:
         if sign == "-":
             exponent = Op("neg", (exponent,))
         if exponent in _TRANSPOSED and isinstance(base, Matrix | Seq):
-            return _transposed(base)
-        return _combinations(base, exponent) or raised(base, exponent)
+            return transposed(base)
+        return combinations(base, exponent) or raised(base, exponent)
 
     def mark(self, base: Node) -> Node:
         """`^{\\circ}` is the unit degree, `^{\\prime}` belongs to the name (or, on a number, counts minutes)."""
@@ -135,7 +142,7 @@ class Atoms:
             return Quantity(base, "degree")
         if isinstance(base, Sym):
             return Sym(base.name + "'" * len(marks))
-        return _minutes(base, len(marks)) if isinstance(base, Num) else Op("^", (base, Sym("prime")))
+        return minutes(base, len(marks)) if isinstance(base, Num) else Op("^", (base, Sym("prime")))
 
     def subscript(self, base: Node) -> Node:
         if isinstance(base, Num):
@@ -144,7 +151,7 @@ class Atoms:
             raise Unparsed("subscript of an expression")
         return Sym(f"{base.name}_{self.stream.raw_text()}")
 
-    # Factors -----------------------------------------------------------------------------------------------------------
+    # Factors --------------------------------------------------------------------------------------------------------
 
     def factor(self) -> Node:
         token = self.stream.take()
@@ -202,7 +209,7 @@ class Atoms:
             raise Unparsed("overline of more than digits")
         return digits
 
-    # Brackets ----------------------------------------------------------------------------------------------------------
+    # Brackets -------------------------------------------------------------------------------------------------------
 
     def bracketed(self, text: str) -> Node:
         if text == "{":
@@ -261,7 +268,7 @@ class Atoms:
             raise Unparsed("a set of other than real numbers")
         return Seq("", "", (Rel(("in",), (name, domain)), value), "and")
 
-    # Commands ----------------------------------------------------------------------------------------------------------
+    # Commands -------------------------------------------------------------------------------------------------------
 
     def command(self, text: str) -> Node:
         if text == r"\{":
@@ -277,7 +284,7 @@ class Atoms:
             self.stream.expect(closing)
             return Op(kind, (value,)) if kind != "<" else vector(value)
         if text == r"\begin":
-            return self.environment()
+            return environment(self.stream, self.relation)
         if text in ACCENTS:
             return self.accented(text)
         if text in _FIGURES:
@@ -384,87 +391,6 @@ class Atoms:
         stream.depth -= 1
         return value
 
-    # Environments ------------------------------------------------------------------------------------------------------
-
-    def environment(self) -> Node:
-        name = self.stream.raw_text().rstrip("*")
-        if name not in _MATRICES | _SYSTEMS:
-            raise Unparsed(f"environment {name}")
-        if name == "array":
-            self.stream.raw_group()
-        if name in _ALIGNED:
-            self.stream.drop("&")
-        self.stream.down()
-        rows: list[tuple[Node, ...]] = []
-        while self.stream.peek().text != r"\end":
-            rows.append(self.row(name in _SYSTEMS))
-            while self.stream.peek().text == "\\\\":
-                self.stream.take()
-        self.stream.take()
-        self.stream.raw_group()
-        self.stream.depth -= 1
-        if not rows or len({len(row) for row in rows}) != 1 or len(rows) * len(rows[0]) > MAX_ITEMS:
-            raise Unparsed("rows of unequal length")
-        return Matrix(tuple(rows)) if name in _MATRICES else _system(rows)
-
-    def row(self, system: bool) -> tuple[Node, ...]:
-        cells = [self.cell(system)]
-        while self.stream.accept("&"):
-            cells.append(self.cell(system))
-        if any(isinstance(cell, Matrix) for cell in cells):
-            raise Unparsed("a matrix in a matrix")
-        return tuple(cells)
-
-    def cell(self, system: bool) -> Node:
-        """A matrix's entry; in a function by cases, a value or a condition, with a comma or full stop behind it."""
-        if not system:
-            return self.relation()
-        stream = self.stream
-        if stream.peek().kind == "word" and stream.peek().text.lower() in _IF:
-            stream.take()
-        if stream.peek().kind == "word" and stream.peek().text.lower() in ("otherwise", "else"):
-            return Text("otherwise") if stream.take() else Text("")
-        value = self.relation()
-        while stream.peek().kind == "separator" or stream.peek().text == ".":
-            stream.take()
-        return value
-
 
 _NAMED: dict[str, Node] = {r"\emptyset": Seq("{", "}", ()), r"\ldots": Sym("..."), r"\imath": Const("i")}
 _NAMED |= {r"\top": Sym(r"\top"), r"\intercal": Sym(r"\intercal")}
-
-
-def _system(rows: list[tuple[Node, ...]]) -> Node:
-    """Equations that hold together, or a function by cases."""
-    if len(rows[0]) == 1:
-        return Seq("", "", tuple(row[0] for row in rows), "and") if len(rows) > 1 else rows[0][0]
-    if len(rows[0]) != 2:
-        raise Unparsed("cases of more than a value and a condition")
-    return Cases(tuple((row[0], row[1]) for row in rows))
-
-
-def _minutes(base: Num, marks: int) -> Node:
-    return Quantity(base, "arcminute" if marks == 1 else "arcsecond")
-
-
-def _transposed(base: Matrix | Seq) -> Node:
-    if isinstance(base, Matrix):
-        return Matrix(tuple(zip(*base.rows, strict=True)))
-    return Matrix(tuple((item,) for item in base.items))
-
-
-def _combinations(base: Node, exponent: Node) -> Node | None:
-    """C_5^2 is 5 over 2."""
-    if not (isinstance(base, Sym) and base.name.startswith("C_") and base.name[2:].isdigit()):
-        return None
-    if not (isinstance(exponent, Num) and exponent.value.denominator == 1 and exponent.value >= 0):
-        return None
-    above = Num(Fraction(int(base.name[2:])))
-    return Op("binom", (above, exponent)) if exponent.value <= above.value else None
-
-
-def digits_of(node: Num) -> str:
-    """The digits of a written integer."""
-    if node.last is not None or node.value.denominator != 1:
-        raise Unparsed("a decimal with a base")
-    return str(node.value.numerator)

@@ -1,12 +1,13 @@
 r"""How many digits decide whether two numbers are equal.
 
-    Bounds.of(parse(r"\sqrt2 - 1"))        ->  Bounds(upper=..., lower=..., degree=2, algebraic=True)
-    zero_bits(difference)                  ->  if the difference is not zero, it is larger than 2^-bits
+    bounds(parse(r"\sqrt2 - 1"))        ->  Bounds(upper=..., lower=..., degree=2, algebraic=True)
+    zero_bits(left, right)                 ->  (bits, True): a difference that is not zero is larger than 2^-bits
 
 An algebraic number that is not zero cannot be arbitrarily small: with u, l and D as below its absolute value is at
-least 1 / (l * u^(D-1)) (Burnikel, Funke, Mehlhorn, Schirra, Schmitt: A separation bound for real algebraic expressions,
-ESA 2001). So a difference of two algebraic numbers that is smaller than that, computed with enough digits, is zero: a
-proof. Sines and cosines of rational multiples of pi are algebraic too (half the sum of a root of unity and its inverse).
+least 1 / (l * u^(D-1)) (Burnikel, Funke, Mehlhorn, Schirra, Schmitt: A separation bound for real algebraic
+expressions, ESA 2001). So a difference of two algebraic numbers that is smaller than that, computed with enough digits,
+is zero: a proof. Sines and cosines of rational multiples of pi are algebraic too (half the sum of a root of unity and
+its inverse).
 
 For the others (logarithms, e, arcus functions) no such bound is known. There the same measure, with the sizes of
 exponents and arguments counted, says how many digits an expression of that size could agree in by construction, as

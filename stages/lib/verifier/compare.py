@@ -43,7 +43,8 @@ from stages.lib.verifier.tree import (
 from stages.lib.verifier.values import same_value
 
 _NOTHING = re.compile(
-    r"(?:there (?:is|are|exists?) )?(?:no|null|empty) (?:\w+ ){0,2}(?:set|solutions?|roots?|answers?|values?|pairs?)(?: exists?)?"
+    r"(?:there (?:is|are|exists?) )?(?:no|null|empty) (?:\w+ ){0,2}"
+    r"(?:set|solutions?|roots?|answers?|values?|pairs?)(?: exists?)?"
 )
 _SYNONYMS = {
     "does not exist": "dne", "doesn t exist": "dne", "infinity": "inf", "infinitely many": "inf",
@@ -100,7 +101,7 @@ def _texts(reference: Node, got: Node) -> bool | None:
     if not isinstance(reference, Text | Sym | Seq) and not isinstance(got, Text):
         return None
     if _is_empty(reference) or _is_empty(got):
-        return all(_is_empty(side) or region(side) == [] for side in (reference, got))
+        return all(_is_empty(side) or (_relations(side) and region(side) == []) for side in (reference, got))
     if isinstance(reference, Text) or isinstance(got, Text):
         if is_region(reference) and is_region(got):
             return None

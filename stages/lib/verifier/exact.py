@@ -195,8 +195,8 @@ def modular(node: Node, at: dict[str, int]) -> int:
             power = exact(exponent)
             if power.denominator != 1:
                 raise Irrational
-            value = modular(base, at)
-            return pow(value if power >= 0 else _inverse(value), abs(int(power)), PRIME)
+            residue = modular(base, at)
+            return pow(residue if power >= 0 else _inverse(residue), abs(int(power)), PRIME)
     raise Irrational
 
 

@@ -27,7 +27,9 @@ def same_sequence(reference: Node, got: Node, same: Same) -> bool:
     labelled = _labels(left), _labels(right)
     if labelled[0] is not None and labelled[1] is not None:
         return _same_labelled(labelled[0], labelled[1], left, right, same)
-    if labelled[0] is not None or labelled[1] is not None:
+    if labelled != (None, None) and _relates(left) and _relates(right):  # x = 1, y = 2 beside x = 1, x = 2
+        return matching(left.items, right.items, same)
+    if labelled != (None, None):
         left = _values(left, labelled[0], right) if labelled[0] is not None else left
         right = _values(right, labelled[1], left) if labelled[1] is not None else right
     left, right = _of_one_name(left), _of_one_name(right)
@@ -49,6 +51,10 @@ def _same_items(left: Seq, right: Seq, same: Same) -> bool:
     if "{" in kinds or (len(left.items) == 2 and kinds in ({"(", "["}, {"[", ""})):
         return False
     return all(map(same, left.items, right.items))
+
+
+def _relates(node: Seq) -> bool:
+    return any(isinstance(item, Rel) for item in node.items)
 
 
 def _bounds(node: Seq) -> bool:
@@ -112,7 +118,7 @@ def _values(node: Seq, labels: _Labels, other: Seq) -> Seq:
 
 
 def _of_one_name(node: Seq) -> Seq:
-    """`n = 1, 2, 3` and `x = 1, x = 2` as the list of values."""
+    """`n = 1, 2, 3` and `x = 1, x = 2` as the list of values, the latter one that "or" joins: it is no point."""
     first = node.items[0] if node.items else None
     if node.open or not (isinstance(first, Rel) and first.ops == ("=",) and is_name(first.sides[0])):
         return node
@@ -123,7 +129,7 @@ def _of_one_name(node: Seq) -> Seq:
     names = {item.sides[0] for item in node.items if isinstance(item, Rel)}
     if len(values) < len(rest) or len(names) > 1:
         return node
-    return Seq("", "", (first.sides[1], *values), node.joint)
+    return Seq("", "", (first.sides[1], *values), "or")
 
 
 # Without order -------------------------------------------------------------------------------------------------------
@@ -147,8 +153,8 @@ def matching(left: tuple[Node, ...], right: tuple[Node, ...], same: Same) -> boo
 
 
 def _key(node: Node) -> tuple[float, ...] | None:
-    """Rough values of an expression where its symbols are all one number, or of a point's coordinates; None for what has
-    none. Names do not matter, as `same` may take them for others."""
+    """Rough values of an expression where its symbols are all one number, or of a point's coordinates; None for what
+    has none. Names do not matter, as `same` may take them for others."""
     spend(2 * size(node))
     if isinstance(node, Seq) and node.open in ("(", "<"):
         parts = [_key(item) for item in node.items]

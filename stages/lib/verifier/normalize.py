@@ -27,7 +27,7 @@ _UNICODE = {
     "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "…": r"\ldots ", "，": ",", "；": ";",
     "：": ":", "％": "%", "（": "(", "）": ")", "［": "[", "］": "]", "。": ".", "、": ",", "→": r"\to ",
     "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "π": r"\pi ",
-    "Ω": r"\Omega ", "∨": r"\vee ", "∧": r"\wedge ", "∀": r"\forall ", "Ω": r"\Omega ",
+    "Ω": r"\Omega ", "∨": r"\vee ", "∧": r"\wedge ", "∀": r"\forall ",
     "€": r"\text{euro}", "£": r"\text{quid}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
     "¢": r"\text{cent}",
 }  # fmt: skip
@@ -64,6 +64,7 @@ def _bracketed_unit(match: re.Match[str]) -> str:
 
 _UNIT = r"[a-zA-Z]+(?:\^\{?\d\}?)?"
 _WRAP = r"\\(?:text|mathrm|mbox|textrm)"
+_REALS_BUT = r"(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?"
 _RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
     rf"(?<=\d)\s*\^?\s*\{{?\s*(?:{_WRAP}\s*\{{)?\s*(?:st|nd|rd|th)\s*\}}{{0,2}}(?![a-zA-Z])": " ",
     r"\\cr(?![a-zA-Z])|\\tabularnewline(?![a-zA-Z])|\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]|\\{4}": r"\\\\",
@@ -82,8 +83,7 @@ _RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
     rf"(?<=[\d}}\s])(?:{_WRAP}\{{\s*([kMGmµ]?)\s*\}})?\s*\\Omega\s*$": r"\\text{ \1ohm}",
     r"(?:^|(?<=[\s=+\-(,]))(?:\{\})?[_^]\{?(\d+)\}?\s*C_\{?(\d+)\}?": r"\\binom{\1}{\2}",
     r"(?<=\d)\s*(?:\\text\{\s*to\s*\}|\bto\b)\s*(?=\d)": ":",
-    r"\\text\{\s*(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?\s*\}": r"\\mathbb{R} \\setminus ",
-    r"\b(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?\b": r"\\mathbb{R} \\setminus ",
+    rf"\\text\{{\s*{_REALS_BUT}\s*\}}|\b{_REALS_BUT}\b": r"\\mathbb{R} \\setminus ",
     r"\\setminus\s+(?:x\s*=\s*)?(-?\d+)$": r"\\setminus \\{\1\\}",
     r"\\[dtc]frac(?![a-zA-Z])": r"\\frac",
     r"\\[dt]binom(?![a-zA-Z])": r"\\binom",

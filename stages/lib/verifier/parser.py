@@ -2,8 +2,8 @@ r"""Reading an answer: tokens to nodes, by recursive descent.
 
     parse(r"x \in [-2,7]")   ->  Rel(("in",), (Sym("x"), Seq("[", "]", (Num(-2), Num(7)))))
 
-Grammar, loosest first: list (, ; and or) > relation chain > set union > ratio > sum > product > sign > power > atom.
-This module reads down to signs, and the units and words behind a value; `atoms` reads the rest, from powers to brackets.
+Grammar, loosest first: list (, ; and or) > relation chain > set union > ratio > sum > product > sign > power.
+This module reads down to signs, and the units and words behind a value; `atoms` reads the rest: powers to brackets.
 What the grammar does not hold (integrals, prose) raises Unparsed.
 """
 
@@ -123,7 +123,7 @@ class Parser(Stream):
             raise Unparsed(f"{label.words!r} is no label")
         return Rel(("=",), (label, value))
 
-    # Arithmetic ------------------------------------------------------------------------------------------------------
+    # Arithmetic -----------------------------------------------------------------------------------------------------
 
     def sum(self) -> Node:
         self.down()
@@ -219,7 +219,7 @@ class Parser(Stream):
         self.at += 3
         return text
 
-    # Words and units ---------------------------------------------------------------------------------------------------
+    # Words and units ------------------------------------------------------------------------------------------------
 
     def starts_unit(self) -> bool:
         """Whether words follow, an upright letter that is a unit's, or a micro sign with either."""

@@ -1,9 +1,9 @@
 r"""Values with units: what two of them are to each other, and sums of several.
 
     one_quantity((5 ft, 6 in))         ->  5.5 ft
-    same_unit("km", "m")               ->  Conversion(1000)      see `units`
+    between("km", "m")                 ->  Conversion(1000)      see `units`
 
-Percent is no unit like the others: p% is the number p/100. Degrees stand for multiples of pi/180 as well as for a count.
+Percent is no unit like the others: p% is the number p/100. Degrees stand for multiples of pi/180 as well.
 """
 
 from collections.abc import Sequence

@@ -37,11 +37,13 @@ from stages.lib.verifier.tree import (
     replaced,
     symbols,
 )
+from stages.lib.verifier.units import conversion
 from stages.lib.verifier.values import same_value
 
 _DECIMAL = Fraction(1, 10_000)  # relative tolerance where the reference is a decimal ...
 _MEASURED = Fraction(5, 1000)  # ... and where it is a measurement in scientific notation
 _WRITTEN_OUT = 10  # significant digits from which a response's decimal stands for a number without a finite decimal
+_LARGEST_POWER = 10_000  # of ten in a measurement: more is nothing that is measured
 _STRUCTURES = (Based, Cases, Given, Joined, Matrix, Ratio, Rel, Seq, Text)
 _HUNDRED = Num(Fraction(100))
 _CONSTANT = re.compile(r"[cCK](?:_\d)?|[AB]")
@@ -63,8 +65,9 @@ def _quantities(reference: Node, got: Node) -> bool:
     """A unit that only one side writes is left out of account; two units must be one, or convert into each other."""
     unit, other = (side.unit if isinstance(side, Quantity) else None for side in (reference, got))
     value, gotten = (side.value if isinstance(side, Quantity) else side for side in (reference, got))
-    if "%" in (unit, other):
-        return _percent(reference, got)
+    if (unit or "")[:1] == "%" or (other or "")[:1] == "%":
+        plain, labels = zip(*map(_without_labels, (reference, got)), strict=True)
+        return conversion(*labels) is not None and _percent(*plain)
     if unit is not None and other is not None and "mod " in (unit[:4], other[:4]):
         return unit == other and _congruent(value, gotten, unit[4:])
     if unit is not None and other is not None:
@@ -77,6 +80,13 @@ def _quantities(reference: Node, got: Node) -> bool:
     if left is not None or right is not None:
         return scalar(left or value, right or gotten)
     return scalar(value, gotten)
+
+
+def _without_labels(node: Node) -> tuple[Node, str]:
+    """A percentage, and what it is said to be: a decrease, of the class."""
+    if isinstance(node, Quantity) and node.unit[:1] == "%":
+        return Quantity(node.value, "%"), node.unit[2:]
+    return node, ""
 
 
 def _percent(reference: Node, got: Node) -> bool:
@@ -150,11 +160,12 @@ def rounded(reference: Node, got: Node) -> bool:
     """
     value, last, scientific, _ = _measurement(reference)
     got_value, got_last, _, digits = _measurement(got)
-    if last is not None:
+    if last is not None and value is not None:
         centre = got if got_value is None else Num(got_value)
-        width = min(max(last, got_last or 0) / 2, abs(value) * (_MEASURED if scientific else _DECIMAL))
+        relative = _MEASURED if scientific else _DECIMAL
+        width = min(max(last, got_last or Fraction(0)) / 2, abs(value) * relative)
         return _within(centre, value, width)
-    if got_last is None or digits < _WRITTEN_OUT or _terminates(reference):
+    if got_value is None or got_last is None or digits < _WRITTEN_OUT or _terminates(reference):
         return False
     return _within(reference, got_value, got_last)
 
@@ -174,13 +185,16 @@ def _measurement(node: Node) -> tuple[Fraction | None, Fraction | None, bool, in
         case Num(value, last, digits, scientific):
             return value, last, scientific, digits
         case Op("neg", (inner,)):
-            value, last, scientific, digits = _measurement(inner)
-            return (None if value is None else -value), last, scientific, digits
+            below, last, scientific, digits = _measurement(inner)
+            return (None if below is None else -below), last, scientific, digits
         case Op("*", (Num(value, last, digits), Op("^", (Num(base), exponent)))) if last is not None and base == 10:
             try:
-                scale = Fraction(10) ** int(exact(exponent))
-            except (Irrational, Undefined, OverflowError):
+                power = exact(exponent)
+            except (Irrational, Undefined):
                 return None, None, False, 0
+            if power.denominator != 1 or abs(power) > _LARGEST_POWER:
+                return None, None, False, 0
+            scale = Fraction(10) ** int(power)
             return value * scale, last * scale, True, digits
     return None, None, False, 0
 

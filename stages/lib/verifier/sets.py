@@ -87,6 +87,8 @@ def _interval(low: Node, low_closed: bool, high: Node, high_closed: bool) -> lis
         return None
     below = None if infinity(low) else low
     above = None if infinity(high) else high
+    if below is not None and above is not None and place(below) >= place(above):
+        return None  # a point of the plane, or nothing that anybody writes
     return [Interval(below, low_closed and below is not None, above, high_closed and above is not None)]
 
 

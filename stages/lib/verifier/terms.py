@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from stages.lib.verifier.exact import Irrational, Undefined, exact
 from stages.lib.verifier.limits import Unparsed
-from stages.lib.verifier.tree import Cases, Const, Given, Joined, Node, Num, Op, Quantity, Rel, Seq, Sym, Text
+from stages.lib.verifier.tree import Cases, Const, Given, Joined, Matrix, Node, Num, Op, Quantity, Rel, Seq, Sym, Text
 from stages.lib.verifier.units import power, product
 
 _NO_FACTOR = (Cases, Given, Joined, Rel, Text)
@@ -98,3 +98,32 @@ DEGREE = Op("/", (Const("pi"), Num(Fraction(180))))
 def vector(value: Node) -> Node:
     """What angle brackets hold."""
     return Seq("<", ">", value.items if isinstance(value, Seq) and not value.open else (value,))
+
+
+def minutes(base: Num, marks: int) -> Node:
+    """A number with one or two primes: minutes or seconds of a degree."""
+    return Quantity(base, "arcminute" if marks == 1 else "arcsecond")
+
+
+def transposed(base: Matrix | Seq) -> Node:
+    """The transpose; a point's is a column."""
+    if isinstance(base, Matrix):
+        return Matrix(tuple(zip(*base.rows, strict=True)))
+    return Matrix(tuple((item,) for item in base.items))
+
+
+def combinations(base: Node, exponent: Node) -> Node | None:
+    """C_5^2 is 5 over 2."""
+    if not (isinstance(base, Sym) and base.name.startswith("C_") and base.name[2:].isdigit()):
+        return None
+    if not (isinstance(exponent, Num) and exponent.value.denominator == 1 and exponent.value >= 0):
+        return None
+    above = Num(Fraction(int(base.name[2:])))
+    return Op("binom", (above, exponent)) if exponent.value <= above.value else None
+
+
+def digits_of(node: Num) -> str:
+    """The digits of a written integer."""
+    if node.last is not None or node.value.denominator != 1:
+        raise Unparsed("a decimal with a base")
+    return str(node.value.numerator)

@@ -19,6 +19,8 @@ def same_time(reference: Node, got: Node) -> bool | None:
     if _has_half(reference) and _has_half(got):
         return left == right
     known, bare = (left, right) if _has_half(reference) else (right, left)
+    if isinstance(reference, Num) or isinstance(got, Num):  # 3 pm is 3, but not 15
+        return bare < 13 * 3600 and (known - bare) % (12 * 3600) == 0
     return known == bare or (bare < 13 * 3600 and (known - bare) % (12 * 3600) == 0)
 
 

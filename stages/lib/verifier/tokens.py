@@ -30,8 +30,8 @@ _SHORT_WORDS = (  # plain words shorter than four letters that are no product of
     "VI VII VIII IX XI XII rad cms kms gms BC AD BCE CE mA kN kPa Pa"
 )
 _SEPARATORS = {
-    "and": "and", "or": "or", "vee": "or", "lor": "or", "wedge": "and", "land": "and", "或": "or", "或者": "or", "和": "and",
-    "且": "and", "与": "and",
+    "and": "and", "or": "or", "vee": "or", "lor": "or", "wedge": "and", "land": "and", "或": "or", "或者": "or",
+    "和": "and", "且": "and", "与": "and",
 }  # fmt: skip
 _KNOWN_WORDS = frozenset(_SHORT_WORDS.split())
 _TOKEN = re.compile(
@@ -61,7 +61,8 @@ def tokenize(text: str) -> list[Token]:
     at, spaced = 0, False
     while at < len(text):
         match = _TOKEN.match(text, at)
-        kind, value, at = match.lastgroup, match[0], match.end()
+        assert match is not None  # the last alternative takes any character
+        kind, value, at = str(match.lastgroup), match[0], match.end()
         if kind == "space":
             spaced = True
             continue
@@ -132,7 +133,7 @@ def _text_tokens(content: str, spaced: bool) -> list[Token]:
         if match.lastgroup == "word" and match[0] not in _SEPARATORS and match[0] not in FUNCTIONS:
             parts.append(Token("word" if len(match[0]) > 1 or not match[0].isascii() else "upright", match[0], spaced))
         elif match.lastgroup != "space" and match[0] != ".":
-            parts.extend(_plain(match.lastgroup, match[0], spaced))
+            parts.extend(_plain(str(match.lastgroup), match[0], spaced))
     return parts
 
 

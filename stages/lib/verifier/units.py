@@ -19,15 +19,16 @@ from typing import Any
 from stages.lib.verifier.limits import Unparsed
 
 _SPELLINGS = {  # what pint would not know, or would take for something else
-    "cm": "cms 厘米 公分 см", "m": "米 м", "km": "kms 千米 公里 км", "mm": "毫米 мм", "kg": "kgs 千克 公斤 кг", "g": "gm gms 克",
-    "mg": "毫克", "liter": "升 л", "ml": "毫升", "second": "秒 сек", "minute": "分钟 мин", "hour": "小时 时 hrs", "day": "天 日",
-    "week": "周", "month": "月", "year": "年", "hectare": "公顷", "tonne": "吨", "kilometer/hour": "kmh kmph kph",
-    "mile/hour": "mph", "foot^2": "sqft", "m^2": "平方米 sqm", "cm^2": "平方厘米", "km^2": "平方千米 平方公里", "m^3": "立方米",
-    "cm^3": "立方厘米 cc", "m/second": "米每秒", "yuan": "元 块 rmb cny", "jiao": "角", "euro": "eur", "dollar": "usd buck",
-    "quid": "gbp", "rupee": "rs inr", "ohm": "Ω \\Omega", "degC": "celsius 摄氏度", "degF": "fahrenheit", "degree": "deg 度",
-    "person": "people 人", "child": "children", "man": "men", "woman": "women", "foot": "feet ft", "inch": "in",
-    "arcminute": "arcmin", "arcsecond": "arcsec", "piece": "个 只 条 本 张 块 件 种", "lightyear": "lightyears ly",
-    "vertex": "vertices", "maximum": "maxima", "minimum": "minima", "die": "dice", "mouse": "mice", "L": "l",
+    "cm": "cms 厘米 公分 см", "m": "米 м", "km": "kms 千米 公里 км", "mm": "毫米 мм", "kg": "kgs 千克 公斤 кг",
+    "g": "gm gms 克", "mg": "毫克", "liter": "升 л", "ml": "毫升", "second": "秒 сек", "minute": "分钟 мин",
+    "hour": "小时 时 hrs", "day": "天 日", "week": "周", "month": "月", "year": "年", "hectare": "公顷",
+    "tonne": "吨", "kilometer/hour": "kmh kmph kph", "mile/hour": "mph", "foot^2": "sqft", "m^2": "平方米 sqm",
+    "cm^2": "平方厘米", "km^2": "平方千米 平方公里", "m^3": "立方米", "cm^3": "立方厘米 cc", "m/second": "米每秒",
+    "yuan": "元 块 rmb cny", "jiao": "角", "euro": "eur", "dollar": "usd buck", "quid": "gbp", "rupee": "rs inr",
+    "ohm": "Ω \\Omega", "degC": "celsius 摄氏度", "degF": "fahrenheit", "degree": "deg 度", "person": "people 人",
+    "child": "children", "man": "men", "woman": "women", "foot": "feet ft", "inch": "in", "arcminute": "arcmin",
+    "arcsecond": "arcsec", "piece": "个 只 条 本 张 块 件 种", "lightyear": "lightyears ly", "vertex": "vertices",
+    "maximum": "maxima", "minimum": "minima", "die": "dice", "mouse": "mice", "L": "l",
 }  # fmt: skip
 _NAMES = {word: name for name, others in _SPELLINGS.items() for word in others.split()}
 _SILENT = frozenset(
@@ -217,7 +218,7 @@ def registry() -> Any:
     """pint's units in exact fractions, with money."""
     import pint
 
-    found = pint.UnitRegistry(non_int_type=Fraction)
+    found: Any = pint.UnitRegistry(non_int_type=Fraction)
     for definition in _MONEY:
         found.define(definition)
     return found

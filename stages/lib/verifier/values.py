@@ -142,10 +142,10 @@ def _value(node: Node, setting: _Setting, digits: int) -> Any:
 def _agree(left: Node, right: Node, setting: _Setting, strict: bool) -> bool | None:
     """Whether both sides agree at a point to the digits that decide. None where a side is undefined (if `strict`: where
     both are)."""
-    rough = [_counted(side, setting, DIGITS) for side in (left, right)]
-    if None in rough:
-        return False if strict and rough != [None, None] else None
-    if not _close(*rough, 20) and all(abs(value) > _TINY for value in rough):
+    a, b = (_counted(side, setting, DIGITS) for side in (left, right))
+    if a is None or b is None:
+        return False if strict and not (a is None and b is None) else None
+    if not _close(a, b, 20) and min(abs(a), abs(b)) > _TINY:
         return False
     return True if left == right else _decided(left, right, setting)
 

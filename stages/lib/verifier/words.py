@@ -27,15 +27,15 @@ _PARTS = {
     "thousandth": 1000, "millionth": 10**6, "halve": 2,
 }  # fmt: skip
 _CHANGING = (  # behind a value, such a word makes another value, a bound, a doubt or a denial of it
-    "squared cubed factorial plus minus times over divided mod point reciprocal inverse opposite negated conjugate root "
-    "roots? more less fewer greater smaller larger bigger lower higher above below under beyond between least most than "
-    "not no never neither nor none nothing wrong incorrect untrue invalid impossible unlikely negative positive? "
-    "if when unless where for otherwise but except excluding without choose upwards or and to is are was isn isnt maybe "
-    "perhaps possibly probably almost nearly approximately minimum? maximum? doubled tripled halved twice thrice double "
-    "triple exceeds infinite infinitely unknown short missing too instead versus vs base complement error mistake fake "
-    " dummy unless cannot impossible undefined indeterminate remainder repeating recurring digits? periodic bar"
+    "squared cubed factorial plus minus times over divided mod point reciprocal inverse opposite negated "
+    "conjugate root more less fewer greater smaller larger bigger lower higher above below under beyond between "
+    "least most than not no never neither nor none nothing wrong incorrect untrue invalid impossible unlikely "
+    "negative if when unless where for otherwise but except excluding without choose upwards or and to is are was "
+    "isn isnt maybe perhaps possibly probably almost nearly approximately doubled tripled halved twice thrice "
+    "double triple exceeds infinite infinitely unknown short missing too instead versus vs base complement error "
+    "mistake fake dummy cannot undefined indeterminate remainder repeating recurring periodic bar"
 )
-CHANGING = frozenset(word for word in _CHANGING.split() if not word.endswith("?"))
+CHANGING = frozenset(_CHANGING.split())
 APPROXIMATELY = frozenset(("approximately", "about", "approx", "roughly", "around"))
 EXACTLY = frozenset(("exactly", "only", "just", "precisely", "ratio"))
 _NEGATIVE = frozenset(("negative", "minus"))
