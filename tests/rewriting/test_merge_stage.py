@@ -9,6 +9,7 @@ from stages import fallback_merge
 from stages.fallback_merge import choose
 from stages.lib.records import FailedDemonstration, Merged, Problem, Rollout, TrainingRow, Verdict, read, write
 from stages.lib.rewriting.training_sets import matched
+from tests.run_stage import run_stage
 
 
 def judged(id_: str, *correct: bool) -> list[Verdict]:
@@ -59,7 +60,7 @@ def merged(checkout: Path, tiny_folder: Path) -> Path:
     }
     for name, rows in verdicts.items():
         write(data / "verdicts" / f"{name}.jsonl", rows)
-    fallback_merge.main()
+    run_stage(fallback_merge)
     return data
 
 

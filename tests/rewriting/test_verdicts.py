@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.params import Params
 from stages.lib.verifier.verdicts import judge
 from tests.rewriting.test_copies import GUIDE, OWN
+from tests.run_stage import run_stage
 
 WRONG = GUIDE.replace("boxed{6}", "boxed{7}")
 TELLING = "As the worked solution says, the answer is $\\boxed{6}$."
@@ -106,8 +106,7 @@ def test_verify_counts_the_reasons(checkout: Path, monkeypatch: pytest.MonkeyPat
     data = checkout / "data"
     write(data / "problems.jsonl", problems("a", "b").values())
     write(data / "resolved" / "solution.jsonl", [*rows("a"), *rows("b")[1:3]])
-    monkeypatch.setattr(sys, "argv", ["verify", "resolve-solution"])
-    verify.main()
+    run_stage(verify, "resolve-solution")
     counts = json.loads((data / "counts" / "verify-resolve-solution.json").read_text())
     tail = "_kept" if action == "flag" else ""
     assert counts["reasons"] == {

@@ -49,7 +49,25 @@ SIGNS = [
     ("We get:\n- \\boxed{5}", ["5"]),
     (r"The answer - \boxed{5}", ["5"]),
 ]
+BEHIND = [
+    (r"$\boxed{5}\text{ cm}$", [r"5\text{ cm}"]),
+    (r"$\boxed{5}$ square inches.", [r"5\text{ square inches}"]),
+    (r"$\boxed{5}\ \mathrm{m}^2$", [r"5\text{ m^2}"]),
+    (r"\boxed{60} miles per hour", [r"60\text{ miles per hour}"]),
+    (r"\boxed{5} million", [r"5\text{ million}"]),
+    (r"$\boxed{5}\sqrt{2}$", [r"5\sqrt{2}"]),
+    (r"$\boxed{5}i$", ["5i"]),
+    (r"$\boxed{90}^\circ$", [r"90^\circ"]),
+    (r"$\boxed{2}^{10}$", ["2^{10}"]),
+    (r"\boxed{5} is the answer", ["5"]),
+    (r"\boxed{5} as in the metre", ["5"]),
+    (r"\boxed{5} in all", ["5"]),
+    (r"\boxed{x+1} metres", ["x+1"]),
+    (r"\boxed{5} apples", ["5"]),
+]
 DENIED = [
+    (r"$x \ne \boxed{5}$", []),
+    (r"It is anything but \boxed{5}.", []),
     (r"The answer is not \boxed{5}.", []),
     (r"\boxed{5}, not \boxed{6}", ["5"]),
     (r"\boxed{6}? No: \boxed{6} is wrong. Hence \boxed{7}, since \boxed{6} can't be right.", ["7"]),
@@ -70,6 +88,8 @@ SEVERAL = [
     (r"either \boxed{5} or else \boxed{6}", ["5", "6"]),
     (r"\boxed{5} or, if zero counts, \boxed{6}", ["5", "6"]),
     (r"\boxed{5} (or possibly \boxed{6})", ["5", "6"]),
+    ("Either \\boxed{5}\nor\n\\boxed{6}", ["5", "6"]),
+    (r"\boxed{5}, perhaps \boxed{6}", ["5", "6"]),
     (r"\boxed{5}. Or rather: \boxed{6}", ["6"]),
     (r"\boxed{1} or \boxed{2}", ["1", "2"]),
     (r"$\boxed{1}$ \text{or} $\boxed{2}$", ["1", "2"]),
@@ -78,7 +98,7 @@ SEVERAL = [
 ]
 
 
-@pytest.mark.parametrize(("response", "stated"), BOXES + SIGNS + DENIED + SEVERAL)
+@pytest.mark.parametrize(("response", "stated"), BOXES + SIGNS + BEHIND + DENIED + SEVERAL)
 def test_boxes(response: str, stated: list[str]) -> None:
     assert extract(response, markers=True) == stated
     assert extract(response, markers=False) == stated

@@ -56,6 +56,8 @@ MARKERS = [
     ("The answer is 7. Let me check that the answer is correct.", ["7"]),
     ("The answer is 7. Note that the answer should be positive.", ["7"]),
     ('The answer is "42".', ["42"]),
+    ("The answer is $8$ million.", [r"8\text{ million}"]),
+    ("The answer is $8$ cm.", [r"8\text{ cm}"]),
     ("最终答案为：$42$。", ["42"]),
 ]
 SENTENCES = [
@@ -83,6 +85,8 @@ NOTHING = [
     "If the answer is 7, we are done.",
     "Suppose that the answer is 7.",
     "The answer isn't 7.",
+    "It is false that the answer is 7.",
+    "Nobody says that the answer is 7.",
     "The answer is 7? Hardly.",
     "Check the answer: substitute x = 7 into the first of the equations.",
     "<think>The answer is 7.</think> It makes 7.",
@@ -111,8 +115,8 @@ def test_a_tag_behind_a_box_counts() -> None:
 
 HOSTILE = (
     r"\boxed{", r"\boxed{{", r"\boxed{\}", r"\boxed ", r"\boxed{5} or ", r"\boxed{5}-", "answer is ", "answer: ",
-    "answer is $", "answers" + "*" * 50, "<answer>", "<answer>x", "</answer>", "final answer", "#", "\n#", "*", "`", "$",
-    " ", "\n", "if ", "the answer is 7? ", "Final Answer: a is ",
+    "answer is $", "answers" + "*" * 50, "<answer>", "<answer>x", "</answer>", "final answer", "#", "\n#", "*", "`",
+    "$", " ", "\n", "if ", "the answer is 7? ", "Final Answer: a is ",
 )  # fmt: skip
 
 

@@ -1,17 +1,17 @@
 """Generation: prompts in, responses out, through transformers or vLLM, one engine or several.
 
     kept = fitting(prompts, params.sample, context_window(params.policy))          # before any weights are loaded
-    engine = open_engine("auto", params.policy, params.hardware)
-    rollouts(journal, requests_for(kept, n=4), engine, params.sample, seed=0)   # one row per request, in their order
+    drawn = Drawn(journal, lambda: open_engine("auto", params.policy, params.hardware), params.sample, seed=0)
+    drawn.draw(requests_for(kept, n=4))          # those that the journal lacks; the engine opens when it is needed
+    drawn.rows(requests)                         # one row per request, in their order
 
 What an engine is, and which random numbers a request draws: stages/lib/generation/engine.py.
 """
 
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import torch
 from tqdm import tqdm
 
 from stages.lib.generation import ray
@@ -19,13 +19,13 @@ from stages.lib.generation.engine import Engine, Request, chunks, requests_for
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import ParallelEngine
 from stages.lib.generation.vllm import VllmEngine
-from stages.lib.policy import PolicyError
-from stages.lib.records import dumps
+from stages.lib.policy import PolicyError, gpu_count
+from stages.lib.records import Rollout, dumps, parse
 from stages.lib.run.errors import StageError
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Decoding, Hardware, Policy
 
-__all__ = ["Engine", "Request", "chunks", "fitting", "open_engine", "requests_for", "rollouts"]
+__all__ = ["Drawn", "Engine", "Request", "chunks", "fitting", "open_engine", "requests_for"]
 
 
 def fitting(
@@ -48,29 +48,86 @@ def fitting(
 
 
 def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
-    """The engine by name; "auto" is vLLM where it is installed and there is a GPU, else transformers.
+    """The engine by name; "auto" is vLLM where there is a GPU, else transformers.
 
-    `hardware` decides how many work side by side: on this machine, or over Ray's cluster.
+    `hardware` decides how many work side by side: on this machine, or over Ray's cluster. vLLM works in a process of
+    its own even when it is alone: the process that holds the GPU then ends with the stage, however that ends.
 
     Raises:
         PolicyError: the policy cannot be loaded, vLLM or Ray is asked for and not installed, or GPUs are too few.
     """
-    gpus = ray.connect(hardware.engines) if hardware.ray else torch.cuda.device_count()
+    gpus = ray.connect(hardware.engines) if hardware.ray else gpu_count()
+    engine_class = VllmEngine if chosen(name, gpus) == "vllm" else TransformersEngine
+    if hardware.ray:
+        return ray.RayEngine(engine_class, policy, hardware)
+    if hardware.engines > 1 or engine_class is VllmEngine:
+        return ParallelEngine(engine_class, policy, hardware)
+    return TransformersEngine(policy, hardware)
+
+
+def chosen(name: str, gpus: float) -> str:
+    """vllm or transformers, for the value of sample.engine.
+
+    Raises:
+        PolicyError: vLLM is wanted, in so many words or since there is a GPU, and is not installed.
+    """
     installed = importlib.util.find_spec("vllm") is not None
-    if name == "auto":
-        name = "vllm" if installed and gpus else "transformers"
+    if name == "auto" and gpus and not installed:
+        raise PolicyError(
+            f"{gpus:g} GPUs and no vLLM: pip install -r requirements-gpu.txt, or set sample.engine to transformers, "
+            "which generates several times more slowly (each of its batches waits for its longest response)"
+        )
     if name == "vllm" and not installed:
         raise PolicyError("sample.engine is vllm, which is not installed: pip install -r requirements-gpu.txt")
-    kind = VllmEngine if name == "vllm" else TransformersEngine
-    if hardware.ray:
-        return ray.RayEngine(kind, policy, hardware)
-    return ParallelEngine(kind, policy, hardware) if hardware.engines > 1 else kind(policy, hardware)
+    return ("vllm" if gpus else "transformers") if name == "auto" else name
 
 
-def rollouts(journal: Journal, requests: Sequence[Request], engine: Engine, decoding: Decoding, seed: int) -> None:
-    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order."""
-    done = sum(1 for _ in journal.lines())
-    with tqdm(total=len(requests), initial=done, unit="response", desc=journal.stage, smoothing=0) as bar:
-        for chunk in chunks(requests[done:], engine.chunk):
-            journal.append(dumps(row) for row in engine.generate(chunk, decoding, seed))
-            bar.update(len(chunk))
+class Drawn:
+    """The responses in a journal, found by (problem id, index), whatever order they were drawn in.
+
+    A response is named by (seed, id, index): which others are asked for does not change it (up to floating point, see
+    engine.py). So the journal serves a stage that was killed, and one that now asks for other problems or for more
+    responses; only what it lacks is drawn.
+    """
+
+    def __init__(self, journal: Journal, open_: Callable[[], Engine], decoding: Decoding, seed: int):
+        self.journal, self.open, self.decoding, self.seed = journal, open_, decoding, seed
+        self.engine: Engine | None = None
+        self.places: dict[tuple[str, int], int] = {}  # where in the file a row begins
+        self.size = 0
+        for line in journal.lines():
+            self._note(parse(Rollout, line, str(journal.path)), line)
+        self.before = len(self.places)
+
+    def draw(self, requests: Sequence[Request]) -> int:
+        """Draw what the journal lacks of `requests`, chunk by chunk; returns how many that were."""
+        lacking = [request for request in requests if (request.id, request.index) not in self.places]
+        if not lacking:
+            return 0
+        self.engine = self.engine or self.open()
+        done = len(requests) - len(lacking)
+        with tqdm(total=len(requests), initial=done, unit="response", desc=self.journal.name, smoothing=0) as bar:
+            for chunk in chunks(lacking, self.engine.chunk):
+                rows = self.engine.generate(chunk, self.decoding, self.seed)
+                lines = [dumps(row) for row in rows]
+                self.journal.append(lines)
+                for row, line in zip(rows, lines, strict=True):
+                    self._note(row, line)
+                bar.update(len(chunk))
+        return len(lacking)
+
+    def lines(self, requests: Iterable[Request]) -> Iterator[str]:
+        """The journal's lines for these requests, in their order."""
+        with self.journal.path.open("rb") as file:
+            for request in requests:
+                file.seek(self.places[request.id, request.index])
+                yield file.readline().decode().rstrip("\n")
+
+    def rows(self, requests: Iterable[Request]) -> Iterator[Rollout]:
+        """As `lines`, as rows."""
+        for line in self.lines(requests):
+            yield parse(Rollout, line, str(self.journal.path))
+
+    def _note(self, row: Rollout, line: str) -> None:
+        self.places[row.id, row.index] = self.size
+        self.size += len(line.encode()) + 1

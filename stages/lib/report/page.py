@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.lib.records import Merged, Problem, TrainingRow, read
+from stages.lib.records import SOURCES, Merged, Problem, TrainingRow, read
 from stages.lib.report import tables
 from stages.lib.report.formatting import Table, markdown
-from stages.lib.run.params import Params
+from stages.lib.run.params import Params, Report
 
 PACKAGES = (
     *("torch", "transformers", "datasets", "peft", "accelerate", "reasoning-gym", "numpy", "scipy", "math-verify"),
@@ -41,7 +41,7 @@ CAPTIONS = {
 }
 
 
-def gap_markdown(table: pd.DataFrame, paired: pd.DataFrame, params: Params) -> str:
+def gap_markdown(table: pd.DataFrame, paired: pd.DataFrame, report: Report) -> str:
     """reports/gap.md."""
     parts = {
         "All problems": tables.gap_all(table),
@@ -50,7 +50,7 @@ def gap_markdown(table: pd.DataFrame, paired: pd.DataFrame, params: Params) -> s
         "Where the behaviour density is known": tables.gap_known(table),
     }
     sections = [f"### {title}\n\n{markdown(part)}" for title, part in parts.items() if part.rows]
-    return "\n".join([*sections, tables.gap_note(params)]) + "\n"
+    return "\n".join([*sections, tables.gap_note(report)]) + "\n"
 
 
 def page(sections: Mapping[str, Any], figures: Path, params: Params) -> str:
@@ -76,7 +76,7 @@ def picture(path: Path) -> str:
 
 def settings(params: Params) -> Table:
     """Every param but the machine's, as dotted keys."""
-    shown = {
+    shown: dict[str, Any] = {
         "policy": params.policy,
         "prompt": params.prompt,
         "problems": params.problems,
@@ -121,10 +121,10 @@ def counts(folder: Path) -> Table:
 
 def examples(data: Path, merged: Mapping[str, Merged], problems: Mapping[str, Problem], n: int) -> list[dict[str, str]]:
     """The first n problems of each source: problem, expert's and rewritten response."""
-    wanted = {id_ for source in ("self", "resolved", "expert")
+    wanted = {id_ for source in SOURCES
               for id_ in itertools.islice((row.id for row in merged.values() if row.source == source), n)}  # fmt: skip
     rows = [row for row in read(TrainingRow, data / "train" / "rewritten.jsonl") if row.id in wanted]
-    rows.sort(key=lambda row: ("self", "resolved", "expert").index(row.source))
+    rows.sort(key=lambda row: SOURCES.index(row.source))
     return [
         {"id": row.id, "source": row.source, "problem": row.problem, "answer": row.answer, "rewritten": row.response,
          "expert": problems[row.id].solution or "", "right": right(merged[row.id])}

@@ -16,6 +16,7 @@ Of a response with thoughts only what follows the last `</think>` counts. Only t
 import re
 from dataclasses import dataclass
 
+from stages.lib.verifier.behind import belonging
 from stages.lib.verifier.limits import MAX_ANSWER, MAX_RESPONSE
 from stages.lib.verifier.markers import marked, tagged, unlabelled
 
@@ -26,7 +27,9 @@ _WORD = re.compile(r"[A-Za-z]{2,}")  # "put it in \boxed format": a word about b
 _GAP = r"[\s,;:&$(]|\\[()\[\],;:! ]|\\q?quad|\*"
 _LABEL = r"(?:\b[A-Za-z](?:_\{?\w{1,3}\}?)?\s?=)"
 _JOINT = re.compile(rf"(?:{_GAP}|\\text\{{\s*(?:and|,)?\s*\}}|\\\\|\band\b|{_LABEL})*")
-_HEDGE = re.compile(rf"(?:{_GAP}|{_LABEL})*(?:\bor\b|\\text\{{\s*or\b)[^.!?\n]*")
+_HEDGE = re.compile(
+    rf"(?:{_GAP}|{_LABEL})*(?:\b(?:or|alternatively|perhaps|maybe|possibly)\b|\\text\{{\s*or\b)(?:[^.!?\n]|\n(?!\s*\n))*"
+)
 _HEDGE_LENGTH = 100  # characters between two boxes of one sentence
 _JOINT_LENGTH = 60
 _SIGN = re.compile(r"([-−]|\\pm|\\mp)(?:\\[,;! ]|\\?\$|\\\(|[ \t])*$")
@@ -34,7 +37,9 @@ _BEHIND_SIGN = re.compile(r"(?:\\?\$|\\\(|\\,)*$")
 _TERM_BEFORE = re.compile(r"(?:[\d)}\]!]|(?<![A-Za-z])[A-Za-z])(?:\s|\\[,;:! ]|\$)*$")  # then the minus subtracts
 _BULLET = re.compile(r"(?:^|\n)[ \t]*$")
 _MENTION = re.compile(r"\b(?:in|within|inside|into|using|use|with|by|a|the|of)\s{1,3}[$`\"'(]{0,3}$", re.IGNORECASE)
-_DENIED_BEFORE = re.compile(r"(?:\bnot|n['’]t(?:\s+be)?|\bnever|\brather\s+than|\binstead\s+of)[\s$*:]*(?:\\\()?\s*$")
+_DENIED_BEFORE = re.compile(
+    r"(?:\\neq?(?![a-z])|≠|\banything\s+but|\bnot|n['’]t(?:\s+be)?|\bnever|\brather\s+than|\binstead\s+of)[\s$*:]*(?:\\\()?\s*$"
+)
 _DENIED_BEHIND = re.compile(
     r"(?:[\s$*]|\\[)\]])*(?:(?:is|was|would\s+be|seems)\s+(?:also\s+|clearly\s+)?(?:wrong|incorrect|false|invalid"
     r"|impossible|not\s+(?:the|a|right|correct|possible|valid))|(?:isn|wasn)['’]t|can(?:not|['’]t)\s+be)\b"
@@ -68,7 +73,7 @@ def reference_text(answer: str) -> str:
     """The answer in a reference, which may be the answer itself, a solution with a box, or one with `####`."""
     text = answer[-MAX_RESPONSE:]
     if boxes := _boxes(text):
-        return _last_boxes(text, boxes)[-1]
+        return _last_boxes(text, _stated(text, boxes) or boxes)[-1]
     if "####" in text:
         return text.rpartition("####")[2].strip()
     if len(text) > 12 and (found := marked(text)):
@@ -140,14 +145,15 @@ def _unboxed(content: str) -> str:
 
 
 def _stated(text: str, boxes: list[_Box]) -> list[_Box]:
-    r"""The boxes that state something, with their signs: not those that the sentence denies ("not \boxed{5}") nor an
-    empty one that is only spoken of ("put it in \boxed{}")."""
+    r"""The boxes that state something, with their signs and units: not those that the sentence denies ("not
+    \boxed{5}") nor an empty one that is only spoken of ("put it in \boxed{}")."""
     kept = []
     for box in boxes:
         before = text[max(0, box.start - _AROUND) : box.start]
         denied = _DENIED_BEFORE.search(before) or _DENIED_BEHIND.match(text, box.end, box.end + _AROUND)
         if not denied and (box.content or not _MENTION.search(before)):
-            kept.append(_Box(box.start, box.end, _sign(before) + box.content))
+            content = _sign(before) + box.content + belonging(box.content, text, box.end)
+            kept.append(_Box(box.start, box.end, content))
     return kept
 
 

@@ -12,6 +12,8 @@ The last marker that an answer follows counts. A number without a marker is neve
 
 import re
 
+from stages.lib.verifier.behind import belonging
+
 _HEADED = r"(?:^|\n)[ \t>]{0,4}(?:\#{1,6}[ \t]{0,4}|\*\*|__|\\(?:sub)*section\*?\{|\\textbf\{)"
 _MARKER = re.compile(
     rf"""(?P<strong>\#\#\#\#(?!\#)(?![ \t]*(?:the\ )?(?:final\ )?answers?\b)
@@ -32,7 +34,7 @@ _MAX_MARKERS = 64
 _MAX_AFTER = 1_000  # characters behind a marker in which its answer stands
 _BEFORE = 60  # characters before a marker in which its clause may deny it
 _DENIED = re.compile(
-    r"(?:\b(?:not|never|none|no|neither|doubt\w*|if|whether|suppos\w+|assum\w+|unless|wrong|incorrect|impossible"
+    r"(?:\b(?:not|never|none|no|neither|nobody|hardly|false|untrue|doubt\w*|if|whether|suppos\w+|assum\w+|unless|wrong|incorrect|impossible"
     r"|unlikely|cannot|imagine)\b|n['’]t\b)[^,:;.!?\n]*$",
     re.IGNORECASE,
 )
@@ -65,7 +67,7 @@ _SUBJECT = re.compile(
 )
 _ONE_NUMBER = re.compile(r"[^\d$\\=<>]*?(?P<value>-?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?)(?P<rest>[^\d$\\=<>]*)")
 _RISKY = re.compile(
-    r"\b(?:not|no|never|least|most|more|fewer|less|than|between|over|under|above|below|about|around|nearly|almost"
+    r"\b(?:not|no|none|neither|nor|never|wrong|false|least|most|more|fewer|less|than|between|over|under|above|below|about|around|nearly|almost"
     r"|divisible|multiples?|times|half|double|twice|percent|prime|even|odd|powers?|roots?|squares?|cubes?|steps?|page"
     r"|case|equation|part|option|or|if|unless|million|billion|thousand|hundred|dozen|thirds?|[a-z]+ths?)\b|n['’]t\b",
     re.IGNORECASE,
@@ -159,7 +161,7 @@ def _formulas(rest: str) -> list[str]:
         at = joint.end()
     if not found:
         return [_sentence(rest)[0]]
-    percent = r"\%" if _PERCENT.match(rest, at) else ""
+    percent = r"\%" if _PERCENT.match(rest, at) else belonging(found[0], rest, at) if len(found) == 1 else ""
     return found if hedge else [", ".join(found) + percent]
 
 
