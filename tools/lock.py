@@ -17,9 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TORCH = re.compile(r"torch==|triton==|cuda-|nvidia-(?!ml-py)")
 UV = ("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header")
-CPU = {
+CPU = {  # Linux, Python 3.11, x86-64
     "2.13.0": "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
-}  # Linux, Python 3.11, x86-64
+}
 HEAD = "# Made by `make lock` from {}: change that file, not this one.\n"
 
 
