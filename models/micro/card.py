@@ -76,8 +76,8 @@ dvc unfreeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 dvc repro models/micro/dvc.yaml
 dvc freeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 ```
-The same machine gives the same bits; another processor's matrix products round differently. `models/micro/card.py`
-measured what is above and wrote this page.
+Every x86-64 processor with AVX2 gives the same bytes (docs/reproducibility.md). `models/micro/card.py` measured what is
+above and wrote this page.
 """
 
 
