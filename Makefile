@@ -6,7 +6,7 @@ JOBS ?=
 PIP = $(VENV)/bin/pip install --quiet --no-deps --require-hashes
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint audit lock processors
+.PHONY: repro test lint audit lock processors exp-table
 repro: $(VENV)/ready
 	@python -m tools.mend_lock
 	@python -m tools.side_by_side $(JOBS)
@@ -17,6 +17,11 @@ test: $(VENV)/ready
 lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
+
+# `dvc exp show` without prompts, files and sums: the accuracies, and the params that differ
+exp-table: $(VENV)/ready
+	@dvc exp show --no-pager --only-changed --hide-workspace \
+	    --drop 'Created|share|^data|^models|^reports|^stages|^prompt' $(ARGS)
 
 audit: $(VENV)/ready
 	@python -m tools.audit
@@ -33,4 +38,5 @@ $(VENV)/ready: requirements.txt requirements-cpu.txt requirements-cuda.txt
 	$(PIP) --requirement requirements.txt
 	$(PIP) --requirement requirements-cpu.txt 2>/dev/null || $(PIP) --requirement requirements-cuda.txt
 	$(VENV)/bin/pip check
+	-git config merge.dvc-lock.driver "python -m tools.merge_lock %O %A %B"
 	touch $@

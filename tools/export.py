@@ -30,7 +30,7 @@ from httpx2 import HTTPError
 from huggingface_hub import HfApi
 
 from stages.lib import prompts
-from stages.lib.records import Verdict, RecordError, TrainingRow, read
+from stages.lib.records import RecordError, TrainingRow, Verdict, read
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing, replacing_folder
 from stages.lib.run.params import Params, load, root

@@ -162,7 +162,7 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that the chat template writes after the assistant's text (<|im_end|> for Qwen); else the EOS token."""
     answer = "It is 42."
     chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": answer}]
-    text = tokenizer.apply_chat_template(chat, tokenize=False)
+    text = str(tokenizer.apply_chat_template(chat, tokenize=False))
     tail = tokenizer(text[text.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     found = next((token for token in tail if token in special), tokenizer.eos_token_id)

@@ -44,7 +44,13 @@ class Handler(BaseHTTPRequestHandler):
             self.reply({"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]})
         elif "/commit/" in self.path:
             self.commit([json.loads(line) for line in body.splitlines()])
-            self.reply({"commitUrl": f"{self.server.address}/datasets/someone/data/commit/1", "commitOid": "1", "success": True})
+            self.reply(
+                {
+                    "commitUrl": f"{self.server.address}/datasets/someone/data/commit/1",
+                    "commitOid": "1",
+                    "success": True,
+                }
+            )
         else:
             self.reply({}, 404)
 
