@@ -50,7 +50,9 @@ GOOD = [
     ),
     TrainingRow(id="a", source="self", index=1, problem="p", answer="3", response="r", token_ids=[1], logprobs=None),
     Evaluation(
-        benchmark="b", id="a", index=0, correct=False, extracted=None, reason="no_answer", finish="length", tokens=80,
+        benchmark="b", id="a", index=0, correct=False, extracted=None, canonical=None, reason="no_answer",
+        finish="length",
+        tokens=80,
         response="\\boxed{",
     ),
 ]  # fmt: skip
@@ -187,7 +189,7 @@ def check_sources(data: bytes, folder: Path) -> None:
     for suffix in ("parquet",) if data[:4] == b"PAR1" else ("jsonl", "json"):
         path = folder / f"in.{suffix}"
         path.write_bytes(data)
-        for mapping in sources.MAPPINGS:
+        for mapping in sources.NAMED:
             with suppress(sources.SourceError):
                 for problem in sources.load(sources.Source(path=str(path), mapping=mapping)).problems:
                     assert problem.problem.strip() and problem.answer.strip()
