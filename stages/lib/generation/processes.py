@@ -18,7 +18,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from stages.lib.generation.engine import Engine, Request, deal, in_order
+from stages.lib.generation.engine import OneEngine, Request, assign, in_order
 from stages.lib.policy import PolicyError, gpu_count
 from stages.lib.records import Rollout
 from stages.lib.run.errors import StageError
@@ -30,13 +30,13 @@ Reply = tuple[str, Any]  # ("done", value) | ("refused", a StageError's line) | 
 class ParallelEngine:
     """Deals batches to engines in processes; the rows are those of one engine, in the same order."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
-        """`kind` is the engine that each process opens; StageError where one cannot."""
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware):
+        """`engine_class` is the engine that each process opens; StageError where one cannot."""
         self.workers: list[Worker] = []
         atexit.register(self.close)  # multiprocessing's own clean-up would wait for the processes to end
-        shares = device_shares(hardware.engines, kind.gpus(hardware))
+        shares = device_shares(hardware.engines, engine_class.gpus(hardware))
         try:
-            self.workers.extend(Worker(kind, policy, hardware, share) for share in shares)
+            self.workers.extend(Worker(engine_class, policy, hardware, share) for share in shares)
             self.each, self.batch = [worker.reply() for worker in self.workers][-1]
         except BaseException:
             self.close()
@@ -45,7 +45,7 @@ class ParallelEngine:
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
         """One rollout per request, in their order; a StageError where an engine refuses or ends."""
-        portions = deal(requests, self.each, self.batch, len(self.workers))
+        portions = assign(requests, self.each, self.batch, len(self.workers))
         try:
             return in_order(self._run(requests, portions, decoding, seed))
         except BaseException:
@@ -78,10 +78,12 @@ class ParallelEngine:
 class Worker:
     """One engine in a process of its own."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str]):
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, devices: list[str]):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, kind, policy, hardware, devices, os.getpid()))
+        self.process = context.Process(
+            target=serve, args=(theirs, engine_class, policy, hardware, devices, os.getpid())
+        )
         self.process.start()
         theirs.close()
 
@@ -103,7 +105,8 @@ class Worker:
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+            if self.process.pid:  # 0 would be this process's own group
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()  # it may not lead its group yet
         self.process.join()
         self.pipe.close()
@@ -119,17 +122,17 @@ def ready(workers: list[Worker]) -> list[Worker]:
 
 
 def serve(
-    pipe: Connection, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str], parent: int
+    pipe: Connection, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, devices: list[str], parent: int
 ) -> None:
     """A process's work: open the engine on its devices, then answer job after job."""
     os.setpgid(0, 0)
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     if devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)  # before torch looks for GPUs
-    opened: list[Engine] = []
+    opened: list[OneEngine] = []
 
     def facts() -> tuple[int, int | None]:
-        engine = kind(policy, hardware)
+        engine = engine_class(policy, hardware)
         opened.append(engine)
         return engine.chunk, engine.batch
 

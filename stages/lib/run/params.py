@@ -218,7 +218,7 @@ class Report:
 class Hardware:
     generation_batch: int = at_least(1)
     score_batch: int = at_least(1)
-    train_batch: int = at_least(1)
+    train_tokens: int = at_least(1)
     gradient_checkpointing: bool
     checkpoint_every: int = at_least(1)
     threads: int = at_least(0)
