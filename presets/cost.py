@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from presets.apply import applied
+
 FOLDER = Path(__file__).parent
 
 # Of the models and data sets: their public configs and cards.
@@ -102,9 +105,6 @@ def assumptions() -> str:
 
 def complete(name: str) -> dict[str, Any]:
     """params.yaml with the preset in it."""
-    sys.path.insert(0, str(FOLDER))
-    from apply import applied
-
     text = applied((FOLDER.parent / "params.yaml").read_text("utf-8"), (FOLDER / f"{name}.yaml").read_text("utf-8"))
     return YAML(typ="safe").load(text)
 

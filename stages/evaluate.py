@@ -19,7 +19,7 @@ from tqdm import tqdm
 from stages.lib.generation.rollouts import fitting, open_engine, requests_for, rollouts
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Evaluation, Judgement, Problem, RecordError, Rollout, read, read_problems, write
+from stages.lib.records import Evaluation, Problem, RecordError, Rollout, Verdict, read, read_problems, write
 from stages.lib.run.journal import Journal, identity, unchanged
 from stages.lib.run.params import Params, ParamsError, Policy, load, root
 from stages.lib.run.stage import run
@@ -109,10 +109,10 @@ def evaluations(journal: Journal, problems: Problems, asked: Container[str], par
     assert next(drawn, None) is None, f"{journal.path} has more rows than were asked for"
 
 
-def too_long(key: str, index: int) -> tuple[Rollout, Judgement]:
+def too_long(key: str, index: int) -> tuple[Rollout, Verdict]:
     """What stands for a response of a problem that was not asked."""
     rollout = Rollout(id=key, index=index, response="", finish="length", token_ids=[], logprobs=[])
-    return rollout, Judgement(id=key, index=index, correct=False, extracted=None, reason=TOO_LONG)
+    return rollout, Verdict(id=key, index=index, correct=False, extracted=None, reason=TOO_LONG)
 
 
 if __name__ == "__main__":

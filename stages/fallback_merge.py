@@ -22,11 +22,11 @@ from pathlib import Path
 from stages.lib.policy import load_tokenizer, response_ids
 from stages.lib.records import (
     FailedDemonstration,
-    Judgement,
     Merged,
     Problem,
     Rollout,
     TrainingRow,
+    Verdict,
     read,
     read_problems,
     write,
@@ -68,7 +68,7 @@ def merge(problems: list[Problem], verdicts: Path, guide: str, seed: int) -> lis
     return [choose(p.id, samples.get(p.id, []), resolved.get(p.id, []), expert[p.id][0], seed) for p in problems]
 
 
-def choose(id_: str, samples: list[Judgement], resolved: list[Judgement], expert: Judgement, seed: int) -> Merged:
+def choose(id_: str, samples: list[Verdict], resolved: list[Verdict], expert: Verdict, seed: int) -> Merged:
     """The source and index of the response that is kept for one problem."""
     correct = {
         name: [row.index for row in rows if row.correct] for name, rows in (("self", samples), ("resolved", resolved))
@@ -86,9 +86,9 @@ def choose(id_: str, samples: list[Judgement], resolved: list[Judgement], expert
     )
 
 
-def by_problem(path: Path) -> dict[str, list[Judgement]]:
-    rows: dict[str, list[Judgement]] = {}
-    for row in read(Judgement, path):
+def by_problem(path: Path) -> dict[str, list[Verdict]]:
+    rows: dict[str, list[Verdict]] = {}
+    for row in read(Verdict, path):
         rows.setdefault(row.id, []).append(row)
     return rows
 
@@ -107,7 +107,7 @@ def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path, guide
 def failed_demonstrations(problems: list[Problem], verdicts: Path) -> Iterator[FailedDemonstration]:
     """The demonstrations whose final answer is not the reference, in the problems' order."""
     answers = {problem.id: problem.answer for problem in problems}
-    for row in read(Judgement, verdicts):
+    for row in read(Verdict, verdicts):
         if not row.correct:
             yield FailedDemonstration(id=row.id, answer=answers[row.id], extracted=row.extracted, reason=row.reason)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from stages.lib.analysis import accuracy, figure_data, gap, gap_table, gap_vs_gain
+from stages.lib.analysis import accuracy, composition, figure_data, gap, gap_table, gap_vs_gain
+from stages.lib.analysis.arms import arms, shown
 from stages.lib.analysis.bootstrap import Draws
-from stages.lib.analysis.evaluations import arms, read_answers, shown
+from stages.lib.analysis.evaluations import read_answers
+from stages.lib.analysis.frames import read_csv, write_csv
 from stages.lib.records import Merged, read_problems
 from stages.lib.report import figures, formatting, page, sentences, tables
 from stages.lib.run.params import Params, load, root
@@ -25,13 +27,13 @@ Frames = dict[str, pd.DataFrame]
 
 def main() -> None:
     params, folder, data = load(), root() / "reports", root() / "data"
-    merged = accuracy.read_merged(data)
+    merged = composition.read_merged(data)
     table, shares, frames = measure(params, data, merged)
-    frames["accuracy"] = formatting.read_csv(folder / "table.csv")
-    formatting.write_csv(folder / "gap.csv", table)
-    formatting.write(folder / "gap.md", page.gap_markdown(table, frames["paired"], params))
+    frames["accuracy"] = read_csv(folder / "table.csv")
+    write_csv(folder / "gap.csv", table)
+    formatting.write(folder / "gap.md", page.gap_markdown(table, frames["paired"], params.report))
     for name, frame in frames.items():
-        formatting.write_csv(folder / "curves" / f"{name}.csv", frame)
+        write_csv(folder / "curves" / f"{name}.csv", frame)
     for name, figure in draw(frames, params).items():
         figures.save(figure, folder / "figures", name)
     sections = write_up(frames, params, folder) | gap_section(table, shares, frames, params)
@@ -48,17 +50,17 @@ def measure(params: Params, data: Path, merged: dict[str, Merged]) -> tuple[pd.D
     pairs = gap.pair(responses, {row.id: row.source for row in merged.values()})
     tokens = gap.read_tokens(scores, pairs)
     table = gap_table.gap_table(pairs, tokens, draws, clip)
-    found, names = gap_vs_gain.tables(responses, read_answers(params)), [arm.name for arm in arms(params)]
+    found, names = gap_vs_gain.tables(responses, read_answers(params.grid)), [arm.name for arm in arms(params.grid)]
     return (
         table,
-        accuracy.composition(merged, pairs),
+        composition.composition(merged, pairs),
         {
             "logp": figure_data.quantiles(tokens, pairs),
             "problems": figure_data.problems(pairs),
             "paired": gap_table.paired_table(pairs, draws),
             "source": figure_data.by_source(table),
             "length": figure_data.by_length(pairs, params.report.bins, draws),
-            "training": figure_data.training(params),
+            "training": figure_data.training(params.grid),
             "solved": gap_vs_gain.by_solved(pairs, merged, params.sample, draws),
             "gain": gap_vs_gain.by_gap(found, names, params.report.bins, draws),
             "correlation": gap_vs_gain.correlations(found, names, draws),
@@ -85,17 +87,17 @@ def some(frame: pd.DataFrame) -> pd.DataFrame:
 
 def write_up(frames: Frames, params: Params, folder: Path) -> dict[str, Any]:
     """What the page says of accuracies, from tabulate's numbers and the gain."""
-    effects = formatting.read_csv(folder / "effects.csv")
+    effects = read_csv(folder / "effects.csv")
     main_effects, pairs = tables.effects(effects)
     return {
         "results": tables.results(frames["accuracy"]),
         "effects": main_effects,
         "pairs": pairs,
-        "measures": tables.measures(formatting.read_csv(folder / "evaluation.csv")),
+        "measures": tables.measures(read_csv(folder / "evaluation.csv")),
         "accuracy_findings": sentences.accuracy(effects, frames["accuracy"]),
-        "control_findings": list(sentences.controls(effects, params)),
-        "accuracy_note": tables.accuracy_note(params, len(params.grid.seed)),
-        "effects_note": tables.effects_note(params),
+        "control_findings": list(sentences.controls(effects, params.grid)),
+        "accuracy_note": tables.accuracy_note(params.evaluate, params.report, len(params.grid.seed)),
+        "effects_note": tables.effects_note(params.evaluate, params.report),
         "training_findings": sentences.training(some(frames["training"])),
         "gain_findings": [
             sentences.solved(frames["solved"], gap_vs_gain.scale(params.sample)),
@@ -113,7 +115,7 @@ def gap_section(table: pd.DataFrame, shares: pd.DataFrame, frames: Frames, param
         "gap_sources": tables.gap_sources(table),
         "gap_known": tables.gap_known(table),
         "gap_paired": tables.gap_paired(frames["paired"]),
-        "gap_note": tables.gap_note(params),
+        "gap_note": tables.gap_note(params.report),
     }
 
 
@@ -124,7 +126,7 @@ def data_section(data: Path, merged: dict[str, Merged], shares: pd.DataFrame, pa
         "testbed": params.problems.source == "testbed",
         "token_finding": sentences.tokens(shares),
         "composition": tables.composition(shares),
-        "solved": tables.solved(accuracy.solved_rates(data / "verdicts", params)),
+        "solved": tables.solved(composition.solved_rates(data / "verdicts", params.sample, params.resolve)),
         "composition_note": tables.COMPOSITION_NOTE,
         "counts": page.counts(data / "counts"),
         "examples": page.examples(data, merged, problems, params.report.examples),

@@ -12,7 +12,7 @@ from functools import partial
 from stages.lib.generation.adaptive import draw, write_counts
 from stages.lib.generation.rollouts import open_engine
 from stages.lib.policy import context_window, load_tokenizer
-from stages.lib.records import Judgement, Problem, Rollout, read, read_problems
+from stages.lib.records import Problem, Rollout, Verdict, read, read_problems
 from stages.lib.rewriting.guides import GUIDES, Guided, GuideError
 from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.journal import Journal, identity, unchanged
@@ -26,7 +26,7 @@ def main() -> None:
     if kind not in GUIDES:
         raise ParamsError(f"resolve takes one of {', '.join(GUIDES)}, not {kind!r}")
     key = identity("resolve", item={"guide": kind})
-    solved = {row.id for row in read(Judgement, data / "verdicts" / "sample.jsonl") if row.correct}
+    solved = {row.id for row in read(Verdict, data / "verdicts" / "sample.jsonl") if row.correct}
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
     prompts, notes = guided_prompts(unsolved, kind, params) if unsolved else ([], {})

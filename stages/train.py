@@ -54,7 +54,7 @@ def train(data: str, loss: str, seed: int, params: Params, folder: Path) -> None
     if not fitting:
         raise StageError(f"data/train/{data}.jsonl: no row fits into train.max_length {params.train.max_length}")
 
-    set_threads(params.hardware.threads)
+    set_threads(params.policy, params.hardware.threads)
     plan = steps(len(fitting), params.train.epochs, params.train.batch_size, seed)
     task = TrainingTask(fitting, plan, weights, options)
     args = arguments(params.train, params.hardware, len(plan), seed, folder)

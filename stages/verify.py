@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems
+from stages.lib.records import Problem, Rollout, Verdict, dumps, read, read_problems
 from stages.lib.rewriting.guides import GUIDES
 from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.files import replacing
@@ -43,7 +43,7 @@ def main() -> None:
     with Journal(f"verify-{name}", unchanged(key, stage_identity(name, sources[name]))) as journal:
         done = sum(1 for _ in journal.lines())
         rows = islice(responses(name, data / sources[name]), done, None)
-        bar = iter(tqdm(judgements(name, rows, problems, params), desc=f"verify {name}", unit="response", initial=done))
+        bar = iter(tqdm(verdicts(name, rows, problems, params), desc=f"verify {name}", unit="response", initial=done))
         while batch := list(islice(bar, BATCH)):
             journal.append(dumps(row) for row in batch)
         journal.deliver(data / "verdicts" / f"{name}.jsonl")
@@ -57,7 +57,7 @@ def stage_identity(name: str, file: str) -> str:
     return identity("verify", key=name, item=file)
 
 
-def judgements(name: str, rows: Iterator[Rollout], problems: dict[str, Problem], params: Params) -> Iterator[Judgement]:
+def verdicts(name: str, rows: Iterator[Rollout], problems: dict[str, Problem], params: Params) -> Iterator[Verdict]:
     workers = params.hardware.workers or None
     if name.startswith("resolve-"):
         guide = name.removeprefix("resolve-")
@@ -78,7 +78,7 @@ def write_counts(name: str, data: Path) -> None:
     """Count the verdicts by reason and say so."""
     reasons: Counter[str] = Counter()
     solved: set[str] = set()
-    for row in read(Judgement, data / "verdicts" / f"{name}.jsonl"):
+    for row in read(Verdict, data / "verdicts" / f"{name}.jsonl"):
         reasons[row.reason] += 1
         solved |= {row.id} if row.correct else set()
     counts = {"responses": reasons.total(), "problems_solved": len(solved), "reasons": dict(sorted(reasons.items()))}

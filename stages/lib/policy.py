@@ -58,16 +58,18 @@ def device() -> torch.device:
     return torch.device("cuda" if gpu_count() else "cpu")
 
 
-def set_threads(threads: int, processes: int | None = None) -> None:
-    """Torch's threads: as asked for; else one on a machine of up to four cores, this process's share of half of more,
-    where `processes` like it work side by side (None: as many as torchrun or accelerate started here).
+def set_threads(policy: Policy, threads: int, processes: int | None = None) -> None:
+    """Torch's threads: one where the policy is to be deterministic; else as asked for; else one on a machine of up to
+    four cores, this process's share of half of more, where `processes` like it work side by side (None: as many as
+    torchrun or accelerate started here).
 
     One, because two threads that share a core with anything else wait for each other at every step, many times slower
     than one. Never by load: sums come out differently with another number of threads, and the same run should give the
     same bits.
     """
     cores, processes = os.cpu_count() or 1, processes or int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(threads or (1 if cores <= 4 else max(1, cores // 2 // processes)))
+    share = 1 if cores <= 4 else max(1, cores // 2 // processes)
+    torch.set_num_threads(1 if policy.deterministic else threads or share)
 
 
 def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
@@ -179,7 +181,7 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that the chat template writes after the assistant's text (<|im_end|> for Qwen); else the EOS token."""
     answer = "It is 42."
     chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": answer}]
-    text = tokenizer.apply_chat_template(chat, tokenize=False)
+    text = str(tokenizer.apply_chat_template(chat, tokenize=False))
     tail = tokenizer(text[text.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     found = next((token for token in tail if token in special), tokenizer.eos_token_id)

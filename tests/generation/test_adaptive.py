@@ -18,7 +18,7 @@ from stages.lib.data import testbed
 from stages.lib.generation import adaptive as waves
 from stages.lib.generation.engine import Request, uniforms
 from stages.lib.generation.rollouts import open_engine
-from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
+from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Decoding, Waves, load
 
@@ -46,10 +46,10 @@ def rollout(id_: str, index: int, text: str) -> Rollout:
     return Rollout(id=id_, index=index, response=text, finish="stop", token_ids=tokens, logprobs=[0.0] * len(tokens))
 
 
-def judge(rows: Iterable[Rollout]) -> Iterator[Judgement]:
+def judge(rows: Iterable[Rollout]) -> Iterator[Verdict]:
     for row in rows:
         good = row.response in RIGHT
-        yield Judgement(id=row.id, index=row.index, correct=good, extracted=None, reason="equal" if good else "other")
+        yield Verdict(id=row.id, index=row.index, correct=good, extracted=None, reason="equal" if good else "other")
 
 
 def settings(n: int, wave: int, adaptive: bool = True, seed: int = 0) -> Waves:
@@ -202,10 +202,10 @@ def test_a_restart_keeps_the_verdicts_that_the_journal_rests_on(checkout: Path) 
     assert Counter(row.index for row in rows) == {0: 8, 1: 7, 2: 6}
 
 
-def all_right_from_wave_three(rows: Iterable[Rollout]) -> Iterator[Judgement]:
+def all_right_from_wave_three(rows: Iterable[Rollout]) -> Iterator[Verdict]:
     for row in rows:
         assert row.index == 2, "the waves before are judged already"
-        yield Judgement(id=row.id, index=row.index, correct=True, extracted=None, reason="equal")
+        yield Verdict(id=row.id, index=row.index, correct=True, extracted=None, reason="equal")
 
 
 def test_cost_by_hand() -> None:
@@ -273,7 +273,7 @@ def test_adaptive_rows_are_among_the_fixed_ones(micro: Path, capsys: pytest.Capt
 
 def test_resolving_nothing_opens_no_engine(micro: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [row.id for row in read(Problem, "data/problems.jsonl")]
-    right = [Judgement(id=id_, index=0, correct=True, extracted="1", reason="equal") for id_ in ids]
+    right = [Verdict(id=id_, index=0, correct=True, extracted="1", reason="equal") for id_ in ids]
     write("data/verdicts/sample.jsonl", right)
     monkeypatch.setattr(resolve, "open_engine", None)
     monkeypatch.setattr(sys, "argv", ["resolve", "solution"])

@@ -1,7 +1,7 @@
 """What happens to engines where there are GPUs, without one: counts are patched, and a stand-in `vllm` starts its
 engine's process by the real one's rules (vllm/envs.py, v1/engine/utils.py, utils/system_utils.py of 0.32.0): forked,
-unless VLLM_WORKER_MULTIPROC_METHOD says spawn; a forked process cannot start CUDA once its parent has looked for it by
-is_available(), though is_initialized() still says no (torch/cuda/__init__.py, _is_in_bad_fork).
+unless VLLM_WORKER_MULTIPROC_METHOD says spawn; a forked process cannot start CUDA once its parent has looked for it
+with is_available(), though is_initialized() still says no (torch/cuda/__init__.py, _is_in_bad_fork).
 """
 
 import dataclasses

@@ -2,6 +2,9 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from stages.lib.run.config import from_dict
-from stages.lib.run.params import Params, ParamsError
+from stages.lib.run.params import Params, ParamsError, load
 from stages.lib.training.losses import named
 
 ROOT = Path(__file__).parents[2]
@@ -211,3 +214,17 @@ def test_the_local_smollm2_run_changes_where_things_are_and_nothing_else() -> No
     moved: dict[str, Any] = {"policy": there.policy, "problems": there.problems, "benchmarks": there.benchmarks}
     assert here != there and {**vars(here), **moved} == vars(there)
     assert (here.problems.n, here.benchmarks.n) == (there.problems.n, there.benchmarks.n)
+
+
+def test_several_presets_apply_in_order(tmp_path: Path) -> None:
+    for file in ("params.yaml", "presets/apply.py", "presets/ci.yaml"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text((ROOT / file).read_text())
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / "mine.yaml").write_text("sample: {n: 7}\nmerge: {seed: 5}\n")
+    (tmp_path / "last.yaml").write_text("sample: {n: 6}\n")
+    words = [sys.executable, "presets/apply.py", "ci", "mine.yaml", "last.yaml"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    found = load(tmp_path / "params.yaml")
+    assert (found.sample.n, found.merge.seed) == (6, 5)
+    assert found.problems.n == preset("ci").problems.n

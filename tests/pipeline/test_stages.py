@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages import evaluate, fallback_merge, prepare, resolve, sample, verify
-from stages.lib.records import Evaluation, Judgement, Merged, Rollout, TrainingRow, read, read_problems, write
+from stages.lib.records import Evaluation, Merged, Rollout, TrainingRow, Verdict, read, read_problems, write
 
 ROOT = Path(__file__).parents[2]
 N, K = 16, 3
@@ -69,7 +69,7 @@ def test_a_benchmark_problem_too_long_for_the_context_counts_as_wrong(
 def test_from_problems_to_training_sets(data: Path) -> None:
     problems = {row.id: row for row in read_problems(data / "problems.jsonl", need_solution=True)}
     samples = list(read(Rollout, data / "samples.jsonl"))
-    judged = list(read(Judgement, data / "verdicts" / "sample.jsonl"))
+    judged = list(read(Verdict, data / "verdicts" / "sample.jsonl"))
     for row, verdict in zip(samples, judged, strict=True):
         right = "\\boxed{" in row.response and boxed(row.response) == value(problems[row.id].problem)
         assert verdict.correct == (row.finish == "stop" and right), row.response

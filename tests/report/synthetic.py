@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from ruamel.yaml import YAML
 
-from stages.lib.records import Evaluation, Judgement, Merged, Problem, TrainingRow, write
+from stages.lib.records import Evaluation, Merged, Problem, TrainingRow, Verdict, write
 from stages.lib.scoring.token_scores import ResponseScores, join, write_part
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ def problem(name: str) -> Problem:
 
 def training_row(row: Problem, source: str) -> TrainingRow:
     response = row.solution if source == "expert" else f"1 + 2 = 3\n\\boxed{{3}} ({source})"
-    index = None if source == "expert" else 0
+    index = {"expert": None, "self": drawn(row.id, source) - 1}.get(source, 0)  # the sample that was right
     return TrainingRow(
         id=row.id, source=source, index=index, problem=row.problem, answer="3", response=response, token_ids=None
     )
@@ -89,9 +89,9 @@ def drawn(name: str, source: str) -> int:
 
 
 def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:
-    def judge(name: str, correct: bool, index: int = 0) -> Judgement:
+    def judge(name: str, correct: bool, index: int = 0) -> Verdict:
         reason = "equal" if correct else "different"
-        return Judgement(id=name, index=index, correct=correct, extracted="3" if correct else "4", reason=reason)
+        return Verdict(id=name, index=index, correct=correct, extracted="3" if correct else "4", reason=reason)
 
     pairs = list(zip(rows, sources, strict=True))
     write(folder / "expert.jsonl", [judge(row.id, True) for row in rows])

@@ -15,12 +15,15 @@ from scipy import stats
 
 from stages import plot_variance, tabulate
 from stages.lib import importance
-from stages.lib.analysis import accuracy, gap, gap_table, gap_vs_gain
+from stages.lib.analysis import accuracy, composition, gap, gap_table, gap_vs_gain
+from stages.lib.analysis.arms import contrasts
 from stages.lib.analysis.bootstrap import Draws
-from stages.lib.analysis.evaluations import Answers, _classes, majority, pass_at, read_answers
+from stages.lib.analysis.evaluations import Answers, _classes, read_answers
+from stages.lib.analysis.measures import majority, pass_at
 from stages.lib.records import Evaluation, Merged, RecordError
 from stages.lib.report import formatting, sentences, tables
 from stages.lib.run.params import Params, load
+from tests import oracle
 from tests.report.synthetic import experiment
 
 CLIP = (0.5, 2.0)
@@ -39,7 +42,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder))
         run()
-    yield folder
+    return folder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -91,14 +94,14 @@ def test_the_numbers_are_those_of_the_data(reported: Path) -> None:
     scores = pd.read_parquet(folder / "data/scores.parquet")
     expert = scores[scores["source"] == "expert"]["logp"].to_numpy(np.float64)
     assert metrics["ess"]["expert"] == pytest.approx(importance.ess_share(expert), abs=0.0005)
-    effects = pd.read_csv(folder / "reports/effects.csv").set_index(["contrast", "benchmark"])
-    row = effects.loc[("data: rewritten − expert", "average")]
+    effects = pd.read_csv(folder / "reports/effects.csv").set_index(["kind", "new", "old", "benchmark"])
+    row = effects.loc[("data", "rewritten", "expert", "average")]
     assert row["low"] > 30 and row["high"] < 46, "the synthetic effect is somewhat under 42.5 points"
 
 
 def test_sums_give_the_figures_of_the_weights_themselves(folder: Path) -> None:
     path = folder / "data/scores.parquet"
-    chosen = {row.id: row.source for row in accuracy.read_merged(folder / "data").values()}
+    chosen = {row.id: row.source for row in composition.read_merged(folder / "data").values()}
     pairs = gap.pair(gap.read_responses(path, CLIP), chosen)
     tokens = gap.read_tokens(path, pairs)
     raw = pd.read_parquet(path)
@@ -108,34 +111,34 @@ def test_sums_give_the_figures_of_the_weights_themselves(folder: Path) -> None:
         np.testing.assert_array_equal(np.sort(tokens[data].logp), np.sort(logp))
         found = gap.token_figures(gap.side(pairs, data).sum(0))
         assert found["ESS/N"] == pytest.approx(importance.ess_share(logp))
-        assert found["ESS/N, clipped"] == pytest.approx(importance.ess_share(importance.clip(logp, *CLIP)))
-        assert found["CV²"] == pytest.approx(importance.cv2(logp))
+        assert found["ESS/N, clipped"] == pytest.approx(importance.ess_share(oracle.clip(logp, *CLIP)))
+        assert found["CV²"] == pytest.approx(oracle.cv2(logp))
         assert found["Var(w)"] == pytest.approx(importance.variance(logp))
         assert found["Var(log w)"] == pytest.approx(importance.log_variance(logp))
     known = own.dropna()
     log_r = (known["logp"].astype(float) - known["logp_behaviour"].astype(float)).to_numpy()
     found = gap.known_figures(gap.side(pairs, "rewritten").sum(0))
     assert found["ESS/N"] == pytest.approx(importance.ess_share(log_r))
-    assert found["χ²"] == pytest.approx(importance.chi2(log_r))
-    assert found["KL k1"] == pytest.approx(importance.kl_k1(log_r))
-    assert found["KL k3"] == pytest.approx(importance.kl_k3(log_r))
+    assert found["χ²"] == pytest.approx(oracle.chi2(log_r))
+    assert found["KL k1"] == pytest.approx(oracle.kl_k1(log_r))
+    assert found["KL k3"] == pytest.approx(oracle.kl_k3(log_r))
 
 
 def test_response_figures_are_those_of_the_weights() -> None:
     log_w = np.random.default_rng(0).normal(-900, 3, 50)
     found = gap.response_figures(gap.response_sums(log_w, CLIP).sum(0))
     assert found["ESS/N"] == pytest.approx(importance.ess_share(log_w)), "however small the weights"
-    assert found["CV²"] == pytest.approx(importance.cv2(log_w))
+    assert found["CV²"] == pytest.approx(oracle.cv2(log_w))
     assert found["Var(log w)"] == pytest.approx(importance.log_variance(log_w))
     assert found["ESS/N, clipped"] == pytest.approx(1.0)
 
 
 def test_the_fallback_rows_do_not_differ(folder: Path) -> None:
     path = folder / "data/scores.parquet"
-    chosen = {row.id: row.source for row in accuracy.read_merged(folder / "data").values()}
+    chosen = {row.id: row.source for row in composition.read_merged(folder / "data").values()}
     pairs = gap.pair(gap.read_responses(path, CLIP), chosen)
     table = gap_table.gap_table(pairs, gap.read_tokens(path, pairs), Draws(100, 0.95, 0), CLIP)
-    same = table[(table["problems"] == "fallback") & (table["data"] == "difference")].dropna()
+    same = table[(table["problems"] == "fallback") & (table["side"] == "difference")].dropna()
     assert len(same) and (same[["value", "low", "high"]] == 0).all(axis=None)
     assert not (table[table["problems"] == "fallback"]["behaviour"] == "known").any()
 
@@ -150,17 +153,17 @@ def test_one_seed_one_source_and_few_problems_are_enough(tmp_path: Path, monkeyp
 def test_a_missing_cell_is_named_and_a_stale_one_ignored(folder: Path) -> None:
     stale = folder / "data/evaluations/self-sft-0.jsonl"
     stale.write_text("not even JSON\n")
-    assert set(read_answers(load())) == {"base", "SFT", "DFT", "DR+SFT", "DR+DFT"}
+    assert set(read_answers(load().grid)) == {"base", "SFT", "DFT", "DR+SFT", "DR+DFT"}
     (folder / "data/evaluations/rewritten-dft-2.jsonl").unlink()
     with pytest.raises(RecordError, match=r"rewritten-dft-2\.jsonl: no such file"):
-        read_answers(load())
+        read_answers(load().grid)
 
 
 def test_a_cell_with_other_problems_is_named(folder: Path) -> None:
     path = folder / "data/evaluations/expert-sft-1.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[4:]))
     with pytest.raises(RecordError, match=r"expert-sft-1\.jsonl: does not match base\.jsonl"):
-        read_answers(load())
+        read_answers(load().grid)
 
 
 def test_a_missing_curve_is_named(folder: Path) -> None:
@@ -267,15 +270,15 @@ def test_one_problem_bears_no_interval() -> None:
 
 
 def test_contrasts_are_the_factorial_ones(folder: Path) -> None:
-    found = accuracy.contrasts(load())
-    assert found["data: rewritten − expert"] == {"DR+SFT": 0.5, "SFT": -0.5, "DR+DFT": 0.5, "DFT": -0.5}
-    assert found["interaction: rewritten × dft"] == {"DR+DFT": 1, "DR+SFT": -1, "DFT": -1, "SFT": 1}
-    assert found["DR+DFT − base"] == {"DR+DFT": 1, "base": -1}
+    found = {(item.kind, item.new, item.old, item.by): item.weights for item in contrasts(load().grid)}
+    assert found["data", "rewritten", "expert", ""] == {"DR+SFT": 0.5, "SFT": -0.5, "DR+DFT": 0.5, "DFT": -0.5}
+    assert found["interaction", "rewritten", "expert", "dft"] == {"DR+DFT": 1, "DR+SFT": -1, "DFT": -1, "SFT": 1}
+    assert found["base", "DR+DFT", "base", ""] == {"DR+DFT": 1, "base": -1}
 
 
-def effects(value: float, low: float, high: float, name: str) -> pd.DataFrame:
-    rows = [[name, scope, value, low, high] for scope in ("near", "average")]
-    return pd.DataFrame(rows, columns=["contrast", "benchmark", "value", "low", "high"])
+def effects(value: float, low: float, high: float, kind: str, new: str, old: str) -> pd.DataFrame:
+    rows = [[kind, new, old, "", scope, value, low, high] for scope in ("near", "average")]
+    return pd.DataFrame(rows, columns=["kind", "new", "old", "by", "benchmark", "value", "low", "high"])
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def effects(value: float, low: float, high: float, name: str) -> pd.DataFrame:
     ],
 )
 def test_an_effect_is_told_as_it_is(interval: tuple[float, float, float], words: str) -> None:
-    assert words in sentences.effect(effects(*interval, "data: rewritten − expert"), "data: rewritten − expert", "It")
+    assert words in sentences.effect(effects(*interval, "data", "rewritten", "expert"), "It")
 
 
 @pytest.mark.parametrize(
@@ -305,16 +308,18 @@ def test_a_control_is_answered_either_way(folder: Path, interval: tuple[float, f
     params = load()
     params = replace(params, grid=replace(params.grid, data=["rewritten", "no-guide"], loss=["dft"]))
     value, low, high = interval
-    frame = effects(-value, -high, -low, "no-guide+DFT − DR+DFT")
-    [line] = sentences.controls(frame, params)
+    frame = effects(-value, -high, -low, "pair", "no-guide+DFT", "DR+DFT")
+    [line] = sentences.controls(frame, params.grid)
     assert words in line and "Does guided re-solving add" in line
 
 
 def test_shares_right_are_of_the_responses_that_every_problem_has(folder: Path) -> None:
     """Problem i is solved by response i % 4, so that later ones exist where the first was wrong."""
     params = load()
-    merged = accuracy.read_merged(folder / "data").values()
-    found = accuracy.solved_rates(folder / "data/verdicts", params).set_index("of").loc["samples"]
+    merged = composition.read_merged(folder / "data").values()
+    found = (
+        composition.solved_rates(folder / "data/verdicts", params.sample, params.resolve).set_index("of").loc["samples"]
+    )
     at_once = [row.samples_correct == 1 and row.samples == 1 for row in merged]
     assert found["first"] == 1 and found["right"] == pytest.approx(100 * np.mean(at_once))
     assert found["responses"] == sum(row.samples for row in merged)
@@ -362,7 +367,7 @@ def test_figures_that_disagree_are_named() -> None:
         ["Var(w)", 1.0, 0.5, 2.0],
     ]
     table = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
-    table = table.assign(problems="all", behaviour="b = 1", data="difference", level="token")
+    table = table.assign(problems="all", behaviour="b = 1", side="difference", level="token")
     words = (
         "1 of 3 figures say that the gap is smaller after rewriting; the opposite: Var(log w) per token; not told apart"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages import verify
-from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
+from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
 from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.params import Params
 from stages.lib.verifier.verdicts import judge
@@ -33,7 +33,7 @@ def problems(*ids: str) -> dict[str, Problem]:
     return {id_: Problem(id=id_, problem="How many?", answer="6", solution=GUIDE) for id_ in ids or ("p",)}
 
 
-def judged(params: Params, action: str, kind: str = "solution") -> list[Judgement]:
+def judged(params: Params, action: str, kind: str = "solution") -> list[Verdict]:
     copy = dataclasses.replace(params.copy, action=action)
     return list(judge_resolved(rows(), problems(), kind, params.verify, copy, workers=1))
 
@@ -114,5 +114,5 @@ def test_verify_counts_the_reasons(checkout: Path, monkeypatch: pytest.MonkeyPat
         "cut_off": 1, "different": 2, "equal": 1, f"mentions_solution{tail}": 1, f"near_copy{tail}": 2,
     }  # fmt: skip
     assert counts["problems_solved"] == solved
-    verdicts = list(read(Judgement, data / "verdicts" / "resolve-solution.jsonl"))
+    verdicts = list(read(Verdict, data / "verdicts" / "resolve-solution.jsonl"))
     assert [(row.id, row.index) for row in verdicts] == [*(("a", k) for k in range(5)), ("b", 1), ("b", 2)]

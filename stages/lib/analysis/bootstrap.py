@@ -123,7 +123,7 @@ def _unvaried(tables: Sequence[Array], draws: Draws, bounds: Bounds, low: Array,
 
 def _resampled(tables: Sequence[Array], draws: Draws) -> Array:
     """Deviations of the mean over resampled problems, [R, M], spread like P - 1 of P problems: without bias."""
-    total = 0.0
+    total = np.zeros((draws.resamples, len(tables[0])))
     for label, table in enumerate(tables):
         means, n = table.mean(axis=1), table.shape[2]
         counts = draws.counts(n, label=label)

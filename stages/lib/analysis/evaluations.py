@@ -1,47 +1,28 @@
-"""The arms of the experiment and how their policies answered: evaluations as arrays [S, P, n].
+"""How the arms' policies answered: evaluations as arrays [S, P, n].
 
-    arm = Arm("rewritten", "dft"); arm.name     # "DR+DFT"
-    answers = read_answers(params)              # {"base": {"chain": Answers, ...}, "SFT": {...}, ...}
+    answers = read_answers(params.grid)         # {"base": {"chain": Answers, ...}, "SFT": {...}, ...}
     answers["SFT"]["chain"].correct             # bool [S, P, n]: seeds, problems, responses; base has S = 1
 
-Only the cells of `params.grid` are read; files of other cells that lie about are none of this experiment's.
+Only the cells of the grid are read; files of cells outside the current grid are ignored.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import comb
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.lib.analysis.arms import BASE, arms
 from stages.lib.records import Evaluation, RecordError, read
-from stages.lib.run.params import Params, root
+from stages.lib.run.params import Grid, root
 from stages.lib.verifier.exact import Irrational, Undefined, exact
 from stages.lib.verifier.limits import Guarded, Unparsed
 from stages.lib.verifier.normalize import readings, squeeze, tidy
 from stages.lib.verifier.parser import parse
-
-BASE = "base"
-NAMES = {  # the four corners, as the paper calls them
-    ("expert", "sft"): "SFT",
-    ("expert", "dft"): "DFT",
-    ("rewritten", "sft"): "DR+SFT",
-    ("rewritten", "dft"): "DR+DFT",
-}
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A data set and a loss; `name` is what tables and figures call it."""
-
-    data: str
-    loss: str
-
-    @property
-    def name(self) -> str:
-        return NAMES.get((self.data, self.loss), f"{self.data}+{self.loss.upper()}")
 
 
 @dataclass(frozen=True)
@@ -56,17 +37,10 @@ class Answers:
     cut_off: NDArray[np.bool_]
 
 
-def shown(names: list[str], most: int = 6) -> list[str]:
-    """The arms that a figure has room for: all, or of many the paper's four."""
-    return names if len(names) <= most else [name for name in names if name in {BASE, *NAMES.values()}] or names[:most]
+AllAnswers = dict[str, dict[str, Answers]]  # arm -> benchmark -> answers
 
 
-def arms(params: Params) -> list[Arm]:
-    """In the paper's order: the data sets outside, the losses inside."""
-    return [Arm(data, loss) for data in params.grid.data for loss in params.grid.loss]
-
-
-def read_answers(params: Params) -> dict[str, dict[str, Answers]]:
+def read_answers(grid: Grid) -> AllAnswers:
     """Evaluations of the base and of every arm of the grid.
 
     Raises:
@@ -75,8 +49,8 @@ def read_answers(params: Params) -> dict[str, dict[str, Answers]]:
     folder = root() / "data/evaluations"
     base = _read(folder / "base.jsonl")
     result = {BASE: _stack([base], base)}
-    for arm in arms(params):
-        cells = [folder / f"{arm.data}-{arm.loss}-{seed}.jsonl" for seed in params.grid.seed]
+    for arm in arms(grid):
+        cells = [folder / f"{arm.data}-{arm.loss}-{seed}.jsonl" for seed in grid.seed]
         result[arm.name] = _stack([_same(_read(path), base, path) for path in cells], base)
     return result
 
@@ -115,7 +89,7 @@ def _stack(cells: list[Cell], base: Cell) -> dict[str, Answers]:
 def _answers(rows: list[list[list[Evaluation]]]) -> Answers:
     """Nested rows [S][P][n] as arrays."""
 
-    def array(pick) -> np.ndarray:
+    def array(pick: Callable[[Evaluation], bool | int]) -> NDArray[Any]:
         return np.array([[[pick(row) for row in problem] for problem in seed] for seed in rows])
 
     return Answers(
@@ -156,22 +130,3 @@ def vote(answer: str) -> Fraction | str:
         return exact(parse(readings(text)[0]))
     except (Guarded, Unparsed, Irrational, Undefined, RecursionError, OverflowError):
         return squeeze(text)
-
-
-def pass_at(correct: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
-    """1 - C(n-c, k) / C(n, k), the unbiased pass@k of n responses of which c are right (Chen et al. 2021,
-    arXiv 2107.03374). [..., n] -> [...]"""
-    n = correct.shape[-1]
-    table = np.array([1.0 - comb(n - c, k) / comb(n, k) for c in range(n + 1)])
-    return table[correct.sum(-1)]
-
-
-def majority(classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """maj@n: whether the most frequent answer is right; a tie counts by the share of tied answers that are, as a
-    fair coin would decide it. No answer is no vote. [..., n] -> [...]"""
-    flat = classes.reshape(-1, classes.shape[-1])
-    counts = np.stack([(flat == number).sum(-1) for number in range(flat.shape[-1] + 1)], axis=-1)
-    top = counts.max(-1, keepdims=True)
-    won = (counts == top) & (top > 0)
-    score = won[:, 0] / np.maximum(won.sum(-1), 1)
-    return score.reshape(classes.shape[:-1])

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from stages.lib.analysis import gap
+from stages.lib.analysis.arms import arms
 from stages.lib.analysis.bootstrap import Draws
-from stages.lib.analysis.evaluations import arms
+from stages.lib.analysis.frames import read_csv
 from stages.lib.analysis.gap import Tokens
-from stages.lib.analysis.gap_table import SUBSETS, summed
-from stages.lib.report.formatting import read_csv
-from stages.lib.run.params import Params, root
+from stages.lib.analysis.gap_table import B_ONE, SUBSETS, gap_rows, summed
+from stages.lib.run.params import Grid, root
 
 QUANTILES = np.linspace(0, 1, 201)
 FEWEST = 5  # responses that make a distribution worth drawing
@@ -55,9 +55,9 @@ def problems(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_source(table: pd.DataFrame) -> pd.DataFrame:
-    """group, data, figure, value, low, high: the gap table's rows per token at b = 1."""
-    part = table[(table["level"] == "token") & (table["behaviour"] == "b = 1") & (table["data"] != "difference")]
-    return part.assign(group=part["problems"])[["group", "data", "figure", "value", "low", "high"]]
+    """group, side, figure, value, low, high: the gap table's rows per token at b = 1."""
+    part = gap_rows(table, level="token", behaviour=B_ONE, side=gap.SIDES)
+    return part.assign(group=part["problems"])[["group", "side", "figure", "value", "low", "high"]]
 
 
 def by_length(pairs: pd.DataFrame, bins: int, draws: Draws) -> pd.DataFrame:
@@ -66,19 +66,19 @@ def by_length(pairs: pd.DataFrame, bins: int, draws: Draws) -> pd.DataFrame:
     rows = []
     for low, high in itertools.pairwise(edges):
         last = high if high == edges[-1] else high - 1
-        for data in gap.SIDES:
-            sums = gap.side(pairs[pairs[f"{data}_n"].between(low, last)], data)
+        for side in gap.SIDES:
+            sums = gap.side(pairs[pairs[f"{side}_n"].between(low, last)], side)
             found = summed([sums], gap.token_figures, draws) if len(sums) else ()
             for _, figure, item in found:
-                rows.append([f"{low:.0f}–{last:.0f}", len(sums), data, figure, item.value, item.low, item.high])
-    return pd.DataFrame(rows, columns=["group", "responses", "data", "figure", "value", "low", "high"])
+                rows.append([f"{low:.0f}–{last:.0f}", len(sums), side, figure, item.value, item.low, item.high])
+    return pd.DataFrame(rows, columns=["group", "responses", "side", "figure", "value", "low", "high"])
 
 
-def training(params: Params) -> pd.DataFrame:
+def training(grid: Grid) -> pd.DataFrame:
     """Every cell's curve on the probe set of its own data: arm, data, loss, seed, step, tokens and the measures."""
     frames = []
-    for arm in arms(params):
-        for seed in params.grid.seed:
+    for arm in arms(grid):
+        for seed in grid.seed:
             frame = read_csv(root() / f"data/training/{arm.data}-{arm.loss}-{seed}.csv")
             frame.insert(0, "arm", arm.name)
             frames.append(frame.drop(columns="probe"))

@@ -1,16 +1,17 @@
 """The gap table: expert's against rewritten responses on the same problems, every figure with its interval.
 
     table = gap_table(pairs, tokens, draws, clip)
-    # problems  count  level  behaviour  data        figure  value  low    high
+    # problems  count  level  behaviour  side        figure  value  low    high
     # all       768    token  b = 1      expert      ESS/N   0.614  0.605  0.622
     # all       768    token  b = 1      difference  ESS/N   0.190  0.181  0.199
+    gap_rows(table, problems="all", level="token", behaviour=B_ONE)
 
 problems: all, or those whose rewritten response is from a sample (self), from guided re-solving (resolved), or the
 expert's (fallback: both sides are the same). level: token, response (sum of its log-weights), or response / length
 (their mean). difference: rewritten - expert in the same resample.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,16 +19,19 @@ import pandas as pd
 from stages.lib import importance
 from stages.lib.analysis import gap
 from stages.lib.analysis.bootstrap import Draws, Estimate, bca, paired
+from stages.lib.analysis.frames import rows_where
 from stages.lib.analysis.gap import Array, Tokens
 
-COLUMNS = ["problems", "count", "level", "behaviour", "data", "figure", "value", "low", "high"]
+COLUMNS = ["problems", "count", "level", "behaviour", "side", "figure", "value", "low", "high"]
+B_ONE, B_KNOWN = "b = 1", "known"  # behaviours
 SUBSETS = {"all": None, "self": "self", "resolved": "resolved", "fallback": "expert"}
-DATA = ("expert", "rewritten", "difference")
+DIFFERENCE = "difference"
+DATA = (*gap.SIDES, DIFFERENCE)
 RESAMPLED = 200  # resamples for figures that are no function of sums: each costs a pass over the weights
 ORDERED = {"MAD(log w)": importance.log_mad, "top 1 % share": importance.top_share, "k-hat": importance.k_hat}
 BOUNDED = {name: figure for name, figure in ORDERED.items() if name != "k-hat"}  # for weights without a tail to fit
 Clip = tuple[float, float]
-Row = tuple[str, str, str, str, Estimate]  # level, behaviour, data, figure, estimate
+Row = tuple[str, str, str, str, Estimate]  # level, behaviour, side, figure, estimate
 
 
 def gap_table(pairs: pd.DataFrame, tokens: dict[str, Tokens], draws: Draws, clip: Clip) -> pd.DataFrame:
@@ -37,6 +41,11 @@ def gap_table(pairs: pd.DataFrame, tokens: dict[str, Tokens], draws: Draws, clip
         for *labels, item in _figures(part, tokens, draws, clip):
             rows.append([name, len(part), *labels, item.value, item.low, item.high])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def gap_rows(table: pd.DataFrame, **wanted: str | Sequence[str]) -> pd.DataFrame:
+    """The rows of a gap table with these values: gap_rows(table, level="token", side=("expert", "rewritten"))."""
+    return rows_where(table, **wanted)
 
 
 def subsets(pairs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -50,13 +59,13 @@ def subsets(pairs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _figures(part: pd.DataFrame, tokens: dict[str, Tokens], draws: Draws, clip: Clip) -> Iterator[Row]:
     sides = [gap.side(part, data) for data in gap.SIDES]
     for data, figure, item in summed(sides, gap.token_figures, draws):
-        yield "token", "b = 1", data, figure, item
+        yield "token", B_ONE, data, figure, item
     by_token = [gap.within(tokens[data], part.index.to_numpy()) for data in gap.SIDES]
     pools = [(item.logp, item.problem) for item in by_token]
     for data, figure, item in ordered(pools, BOUNDED, draws):
-        yield "token", "b = 1", data, figure, item
+        yield "token", B_ONE, data, figure, item
     for level, logps in response_levels(sides, "l", "n").items():
-        yield from _responses(level, "b = 1", logps, draws, clip)
+        yield from _responses(level, B_ONE, logps, draws, clip)
     known = part[part["rewritten_k"] > 0]
     if len(known):
         yield from _known(known, gap.within(tokens["rewritten"], known.index.to_numpy()), draws, clip)
@@ -66,11 +75,11 @@ def _known(part: pd.DataFrame, tokens: Tokens, draws: Draws, clip: Clip) -> Iter
     """Figures of r = p / b: for the responses that the policy wrote, where b is known."""
     own = gap.side(part, "rewritten")
     for _, figure, item in summed([own], gap.known_figures, draws):
-        yield "token", "known", "rewritten", figure, item
+        yield "token", B_KNOWN, "rewritten", figure, item
     for _, figure, item in ordered([(tokens.log_r, tokens.problem)], ORDERED, draws):
-        yield "token", "known", "rewritten", figure, item
+        yield "token", B_KNOWN, "rewritten", figure, item
     for level, (log_r,) in response_levels([own], "d", "k").items():
-        for row in _responses(level, "known", [log_r], draws, clip):
+        for row in _responses(level, B_KNOWN, [log_r], draws, clip):
             yield (row[0], row[1], "rewritten", *row[3:])
 
 
@@ -117,7 +126,7 @@ def _labels(names: list[str], sides: int) -> tuple[list[str], list[str]]:
 
 
 def ordered(
-    pools: Sequence[tuple[Array, np.ndarray]], figures: dict[str, Callable[[Array], float]], draws: Draws
+    pools: Sequence[tuple[Array, np.ndarray]], figures: Mapping[str, Callable[[Array], float]], draws: Draws
 ) -> Iterator[tuple[str, str, Estimate]]:
     """As `summed`, for figures of the log-weights [N] themselves, each with its problem [N]: percentile intervals."""
     problems = 1 + max(problem.max() for _, problem in pools)

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stages.lib.analysis.arms import BASE
 from stages.lib.analysis.bootstrap import Draws, bca, crossed
-from stages.lib.analysis.evaluations import BASE, Answers
+from stages.lib.analysis.evaluations import AllAnswers
 from stages.lib.records import Merged
 from stages.lib.run.params import Waves
 from stages.lib.scoring.token_scores import BENCHMARK
@@ -23,7 +24,7 @@ Array = NDArray[np.float64]
 Tables = dict[str, tuple[Array, Array]]  # benchmark -> gap [P], gain [arms, S, P]
 
 
-def tables(responses: pd.DataFrame, answers: dict[str, dict[str, Answers]]) -> Tables:
+def tables(responses: pd.DataFrame, answers: AllAnswers) -> Tables:
     """Of every benchmark whose problems have an expert's solution; empty where none has."""
     scored = responses[responses["source"] == BENCHMARK].set_index("id")
     gaps = (-scored["l"] / scored["n"]).to_dict()
@@ -79,17 +80,17 @@ def _correlation(totals: Array) -> Array:
 def by_solved(pairs: pd.DataFrame, merged: dict[str, Merged], sample: Waves, draws: Draws) -> pd.DataFrame:
     """Training problems by how readily samples solve them, the hardest first: -log p per token of both responses.
 
-    group, data, problems, value, low, high. group: "2/4", how many of the samples were right; of adaptive sampling,
+    group, side, problems, value, low, high. group: "2/4", how many of the samples were right; of adaptive sampling,
     which keeps on only while all are wrong, how many were drawn until one was right, or ">8" where none of 8 was.
     """
     groups = pairs["id"].map(lambda id_: readiness(merged[id_], sample))
     rows = []
     for (_, label), part in pairs.groupby(groups):
-        for data in ("expert", "rewritten"):
-            nll = (-part[f"{data}_l"] / part[f"{data}_n"]).to_numpy()
+        for side in ("expert", "rewritten"):
+            nll = (-part[f"{side}_l"] / part[f"{side}_n"]).to_numpy()
             item = bca(np.stack([np.ones_like(nll), nll], -1), lambda t: t[..., 1:] / t[..., :1], draws)[0]
-            rows.append([label, data, len(part), item.value, item.low, item.high])
-    return pd.DataFrame(rows, columns=["group", "data", "problems", "value", "low", "high"])
+            rows.append([label, side, len(part), item.value, item.low, item.high])
+    return pd.DataFrame(rows, columns=["group", "side", "problems", "value", "low", "high"])
 
 
 def readiness(row: Merged, sample: Waves) -> tuple[int, str]:

@@ -22,12 +22,12 @@ from typing import Any
 from tqdm import tqdm
 
 from stages.lib.generation.rollouts import Engine, Request, rollouts
-from stages.lib.records import Judgement, Rollout, parse
+from stages.lib.records import Rollout, Verdict, parse
 from stages.lib.run.files import replacing
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Waves
 
-Judge = Callable[[Iterable[Rollout]], Iterator[Judgement]]
+Judge = Callable[[Iterable[Rollout]], Iterator[Verdict]]
 
 
 def draw(

@@ -4,6 +4,9 @@ The processes are started afresh (spawn), so the calling script needs its `if __
 process group, in which its own children are: the group is killed when the parent closes, and kills itself when the
 parent is gone. Where `hardware.threads` is 0 and there are more than four cores, N engines share the threads that one
 has, and sums with other threads differ in their last bits.
+
+A local Ray gives the same bytes (`generation/ray.py`), but took 31 s until its first task on two busy cores, and it is
+a server with open ports: too much for two engines in the test suite or on one machine.
 """
 
 import atexit

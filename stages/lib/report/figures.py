@@ -6,6 +6,7 @@ The same data give the same bytes: no dates, no versions, a fixed salt for the S
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -16,9 +17,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stages.lib.analysis.frames import parts, records
+
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
+Style = dict[str, Any]
 GREY = "#777777"
 DATA = {"expert": RED, "rewritten": BLUE, "self": GREEN, "resolved": ORANGE, "fallback": PURPLE}
 ARMS = {"base": GREY, "SFT": RED, "DFT": ORANGE, "DR+SFT": SKY, "DR+DFT": BLUE}
@@ -29,7 +33,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 SHARES = ("eos_prob",)  # drawn from 0 to 1, lest a difference in the seventh digit fill the panel
 LABELS = {"ESS/N": "ESS/N (b = 1)", "Var(log w)": "Var(log p) (nats²)", "Var(w)": "Var(w) (b = 1)"}
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "svg.hashsalt": "guided re-solving",
     "svg.fonttype": "path",
     "font.size": 9,
@@ -54,7 +58,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def panels(rows: int, columns: int, width: float = 3.4, height: float = 2.7) -> tuple[Figure, np.ndarray]:
-    plt.rcParams.update(STYLE)
+    matplotlib.rcdefaults()  # a user's own matplotlibrc changes no figure
+    plt.rcParams.update(STYLE)  # type: ignore[arg-type]  # the stubs list every key
     return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
 
 
@@ -74,7 +79,12 @@ def distributions(quantiles: pd.DataFrame) -> Figure:
     groups = list(quantiles["group"].unique())
     for (level, name), curve in quantiles.groupby(["level", "group"], sort=False):
         i = groups.index(name)
-        style = {"color": colour(str(name), DATA, groups), "linestyle": DASHES[i % 4], "linewidth": 1.5, "label": name}
+        style: Style = {
+            "color": colour(str(name), DATA, groups),
+            "linestyle": DASHES[i % 4],
+            "linewidth": 1.5,
+            "label": name,
+        }
         if level == "token":
             left.plot(np.maximum(-curve["logp"], 1e-6), curve["quantile"], **style)
         else:
@@ -95,39 +105,39 @@ def differences(pairs: pd.DataFrame, means: pd.DataFrame) -> Figure:
     """
     figure, axes = panels(1, 2)
     shown = pairs[pairs["source"] != "fallback"]
-    parts = {
+    by_source = {
         source: shown[shown["source"] == source] for source in ("self", "resolved") if source in set(shown["source"])
     }
-    _scatter(axes[0, 0], parts)
-    _histogram(axes[0, 1], parts, means.set_index("problems"))
+    _scatter(axes[0, 0], by_source)
+    _histogram(axes[0, 1], by_source, means.set_index("problems"))
     return figure
 
 
-def _scatter(ax: Axes, parts: dict[str, pd.DataFrame]) -> None:
-    both = pd.concat([part[["expert", "rewritten"]] for part in parts.values()]) if parts else None
-    lowest = -1.0 if both is None else float(both.min(axis=None))
+def _scatter(ax: Axes, by_source: dict[str, pd.DataFrame]) -> None:
+    both = pd.concat([part[["expert", "rewritten"]] for part in by_source.values()]) if by_source else None
+    lowest = -1.0 if both is None else float(both.to_numpy().min())
     ax.plot([lowest, 0], [lowest, 0], color=GREY, linewidth=0.8)
-    for i, (source, part) in enumerate(parts.items()):
-        style = {"color": DATA[source], "marker": MARKERS[i], "alpha": 0.6, "linewidths": 0}
+    for i, (source, part) in enumerate(by_source.items()):
+        style: Style = {"color": DATA[source], "marker": MARKERS[i], "alpha": 0.6, "linewidths": 0}
         ax.scatter(part["expert"], part["rewritten"], s=10, label=source, **style)
     ax.set(xlabel="expert: mean log p (nats per token)", ylabel="rewritten: mean log p")
     ax.legend(title="rewritten by", fontsize=8, markerscale=1.5)
 
 
-def _histogram(ax: Axes, parts: dict[str, pd.DataFrame], means: pd.DataFrame) -> None:
+def _histogram(ax: Axes, by_source: dict[str, pd.DataFrame], means: pd.DataFrame) -> None:
     """Stacked counts of the differences; above them the mean of each source with its interval."""
-    values = np.concatenate([[0.0], *(part["difference"] for part in parts.values())])
+    values = np.concatenate([[0.0], *(part["difference"] for part in by_source.values())])
     edges = np.linspace(values.min(), values.max() + 1e-9, 31)
     bottom = np.zeros(len(edges) - 1)
-    for i, (source, part) in enumerate(parts.items()):
+    for i, (source, part) in enumerate(by_source.items()):
         counts = np.histogram(part["difference"], edges)[0]
-        style = {"color": DATA[source], "edgecolor": "white", "linewidth": 0.3, "hatch": ["", "////"][i % 2]}
+        style: Style = {"color": DATA[source], "edgecolor": "white", "linewidth": 0.3, "hatch": ["", "////"][i % 2]}
         ax.bar(edges[:-1], counts, np.diff(edges), bottom, align="edge", label=source, **style)
         bottom += counts
-    for i, source in enumerate(parts):
-        value, low, high = means.loc[source, ["value", "low", "high"]]
-        style = {"color": DATA[source], "marker": MARKERS[i], "markeredgecolor": BLACK, "markersize": 5}
-        ax.errorbar(value, bottom.max() * (1.08 + 0.08 * i), xerr=[[value - low], [high - value]], capsize=2.5, **style)
+    for i, source in enumerate(by_source):
+        value, low, high = (float(means[name][source]) for name in ("value", "low", "high"))
+        marks: Style = {"color": DATA[source], "marker": MARKERS[i], "markeredgecolor": BLACK, "markersize": 5}
+        ax.errorbar(value, bottom.max() * (1.08 + 0.08 * i), xerr=[[value - low], [high - value]], capsize=2.5, **marks)
     ax.axvline(0, color=GREY, linewidth=0.8)
     ax.set(xlabel="mean log p, rewritten − expert (nats)", ylabel="problems (marks: mean, interval)")
 
@@ -135,15 +145,15 @@ def _histogram(ax: Axes, parts: dict[str, pd.DataFrame], means: pd.DataFrame) ->
 def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
     """Expert's and rewritten responses side by side per group of problems, a panel a figure, with intervals.
 
-    frame: group, data, figure, value, low, high.
+    frame: group, side, figure, value, low, high.
     """
     figure, axes = panels(1, len(figures))
     for ax, name in zip(axes[0], figures, strict=True):
         part = frame[frame["figure"] == name]
         groups = list(part["group"].unique())
-        for i, data in enumerate(("expert", "rewritten")):
-            rows = part[part["data"] == data].set_index("group").reindex(groups)
-            _dots(ax, np.arange(len(groups)) + 0.16 * (2 * i - 1), rows, DATA[data], MARKERS[i], data)
+        for i, side in enumerate(("expert", "rewritten")):
+            rows = part[part["side"] == side].set_index("group").reindex(groups)
+            _dots(ax, np.arange(len(groups)) + 0.16 * (2 * i - 1), rows, DATA[side], MARKERS[i], side)
         ax.set_xticks(range(len(groups)), groups)
         ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
@@ -163,9 +173,9 @@ def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
     figure, axes = panels(-(-len(measures) // columns), columns, 3.0, 2.3)
     names = list(curves["arm"].unique())
     for ax, (measure, label) in zip(axes.flat, measures.items(), strict=False):
-        for i, (arm, part) in enumerate(curves.groupby("arm", sort=False)):
+        for i, (arm, part) in enumerate(parts(curves, "arm")):
             steps = part.groupby("step")[measure].agg(["mean", "min", "max"])
-            style = {"color": colour(arm, ARMS, names)}
+            style: Style = {"color": colour(arm, ARMS, names)}
             ax.plot(steps.index, steps["mean"], linestyle=DASHES[i % 4], linewidth=1.4, label=arm, **style)
             ax.fill_between(steps.index, steps["min"], steps["max"], alpha=0.2, linewidth=0, **style)
         ax.set(xlabel="optimizer step", ylabel=label)
@@ -181,20 +191,20 @@ def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
 def gains(solved: pd.DataFrame, gain: pd.DataFrame, scale: str) -> Figure:
     """Left: training problems by how readily the policy solves them. Right: held-out problems by their gap.
 
-    solved: group (on `scale`), data, value, low, high; gain: arm, gap, value, low, high (empty: no benchmark has
+    solved: group (on `scale`), side, value, low, high; gain: arm, gap, value, low, high (empty: no benchmark has
     demonstrations).
     """
     figure, axes = panels(1, 2)
     left, right = axes[0]
     groups = list(solved["group"].unique())
-    for i, (data, part) in enumerate(solved.groupby("data", sort=False)):
+    for i, (side, part) in enumerate(parts(solved, "side")):
         rows = part.set_index("group").reindex(groups)
-        _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[data], MARKERS[i], data)
+        _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[side], MARKERS[i], side)
     left.set_xticks(range(len(groups)), groups)
     left.set(xlabel=scale, ylabel="−log p (nats per token)", ylim=(0, None))
     left.legend(fontsize=8)
     names = list(gain["arm"].unique())
-    for i, (arm, part) in enumerate(gain.groupby("arm", sort=False)):
+    for i, (arm, part) in enumerate(parts(gain, "arm")):
         shift = 0.01 * (i - (len(names) - 1) / 2) * np.ptp(gain["gap"])
         _dots(right, part["gap"] + shift, part, colour(arm, ARMS, names), MARKERS[i % 8], arm, line=DASHES[i % 4])
     right.axhline(0, color=GREY, linewidth=0.8)
@@ -236,9 +246,9 @@ def accuracies(results: pd.DataFrame, average: str) -> Figure:
 def _forest(rows: pd.DataFrame) -> Figure:
     figure, axes = panels(1, 1, 6.0, 0.8 + 0.22 * len(rows))
     ax = axes[0, 0]
-    for i, row in enumerate(rows.to_dict("records")):
+    for i, row in enumerate(records(rows)):
         error = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-        style = {"color": ARMS.get(row["arm"], BLACK), "marker": MARKERS[i % 2], "markersize": 4.5, "capsize": 2}
+        style: Style = {"color": ARMS.get(row["arm"], BLACK), "marker": MARKERS[i % 2], "markersize": 4.5, "capsize": 2}
         ax.errorbar(row["value"], i, xerr=error, **style)
     ax.set_yticks(range(len(rows)), rows["arm"])
     ax.invert_yaxis()

@@ -1,4 +1,4 @@
-"""Numbers as text, and text as files: tables in Markdown and LaTeX, tidy CSV, JSON; written whole or not at all.
+"""Numbers as text, and text as files: tables in Markdown and LaTeX, JSON; written whole or not at all.
 
 show(0.6143, 0.6051, 0.6239)              # "0.6143 [0.6051, 0.6239]": as many digits as the interval bears
 markdown(Table(["arm"], [["SFT"]]))       # a pipe table
@@ -6,12 +6,10 @@ markdown(Table(["arm"], [["SFT"]]))       # a pipe table
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import pandas as pd
-
-from stages.lib.records import RecordError
 from stages.lib.run.files import replacing
 
 NAN = math.nan
@@ -36,6 +34,11 @@ def show(value: float, low: float = NAN, high: float = NAN, digits: int | None =
         digits = 2 if scale <= 0 else min(6, max(0, 1 - math.floor(math.log10(scale))))
     ends = "" if math.isnan(low) else f" [{_number(low, digits)}, {_number(high, digits)}]"
     return _number(value, digits) + ends
+
+
+def interval(row: Mapping[str, Any], digits: int | None = None) -> str:
+    """`show` of a row's value, low and high."""
+    return show(row["value"], row["low"], row["high"], digits)
 
 
 def _number(value: float, digits: int) -> str:
@@ -81,23 +84,6 @@ def escape_latex(text: str) -> str:
 def write(path: Path, text: str) -> None:
     with replacing(path) as file:
         file.write(text)
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Tidy data.
-
-    Raises:
-        RecordError: no such file, or nothing in it.
-    """
-    try:
-        return pd.read_csv(path)
-    except (FileNotFoundError, pd.errors.EmptyDataError):
-        raise RecordError(f"{path}: not there or empty; `dvc repro` makes it") from None
-
-
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Tidy data: six significant digits, which is more than any interval here bears."""
-    write(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def write_json(path: Path, values: object) -> None:

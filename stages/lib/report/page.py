@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from stages.lib.records import Merged, Problem, TrainingRow, read
 from stages.lib.report import tables
 from stages.lib.report.formatting import Table, markdown
-from stages.lib.run.params import Params
+from stages.lib.run.params import Params, Report
 
 PACKAGES = (
     *("torch", "transformers", "datasets", "peft", "accelerate", "reasoning-gym", "numpy", "scipy", "math-verify"),
@@ -41,7 +41,7 @@ CAPTIONS = {
 }
 
 
-def gap_markdown(table: pd.DataFrame, paired: pd.DataFrame, params: Params) -> str:
+def gap_markdown(table: pd.DataFrame, paired: pd.DataFrame, report: Report) -> str:
     """reports/gap.md."""
     parts = {
         "All problems": tables.gap_all(table),
@@ -50,7 +50,7 @@ def gap_markdown(table: pd.DataFrame, paired: pd.DataFrame, params: Params) -> s
         "Where the behaviour density is known": tables.gap_known(table),
     }
     sections = [f"### {title}\n\n{markdown(part)}" for title, part in parts.items() if part.rows]
-    return "\n".join([*sections, tables.gap_note(params)]) + "\n"
+    return "\n".join([*sections, tables.gap_note(report)]) + "\n"
 
 
 def page(sections: Mapping[str, Any], figures: Path, params: Params) -> str:
@@ -76,7 +76,7 @@ def picture(path: Path) -> str:
 
 def settings(params: Params) -> Table:
     """Every param but the machine's, as dotted keys."""
-    shown = {
+    shown: dict[str, Any] = {
         "policy": params.policy,
         "prompt": params.prompt,
         "problems": params.problems,

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stages.lib.analysis.accuracy import AVERAGE
-from stages.lib.analysis.evaluations import BASE, Arm
-from stages.lib.report.formatting import show
-from stages.lib.run.params import Params
+from stages.lib.analysis.arms import BASE, Arm
+from stages.lib.analysis.frames import Row, parts, records, rows_where
+from stages.lib.analysis.gap_table import B_ONE, DIFFERENCE, gap_rows
+from stages.lib.report.formatting import interval, show
+from stages.lib.run.params import Grid
 
 SMALLER = {"ESS/N": 1, "CV²": -1, "Var(log w)": -1, "mean log w": 1, "MAD(log w)": -1, "top 1 % share": -1}
 # which way a figure goes when the gap shrinks; Var(w), entropy and clipped figures go either way
@@ -39,36 +41,35 @@ CONTROLS = {  # (data, control): the question, and what a difference above, belo
 }  # fmt: skip
 
 
-def amount(row: dict, unit: str = "points") -> str:
+def amount(row: Row, unit: str = "points") -> str:
     """ "38.3 points [34.7, 42.2]"."""
-    value, interval = show(abs(row["value"]), digits=1), show(row["value"], row["low"], row["high"], 1).split(" ", 1)[1]
-    return f"{value} {unit} {interval}"
+    value, ends = show(abs(row["value"]), digits=1), interval(row, 1).split(" ", 1)[1]
+    return f"{value} {unit} {ends}"
 
 
-def direction(row: dict) -> int:
+def direction(row: Row) -> int:
     """1 or -1 where the interval lies above or below 0, else 0."""
     return (row["low"] > 0) - (row["high"] < 0)
 
 
-def effect(effects: pd.DataFrame, contrast: str, subject: str) -> str:
-    """One contrast on the average, then benchmark by benchmark."""
-    rows = effects[effects["contrast"] == contrast].set_index("benchmark")
-    average = rows.loc[AVERAGE].to_dict()
+def effect(rows: pd.DataFrame, subject: str) -> str:
+    """One contrast on the average, then benchmark by benchmark; `rows`: its rows, a benchmark each."""
+    [average] = records(rows_where(rows, benchmark=AVERAGE))
     verb = {1: "raises", -1: "lowers"}.get(direction(average))
     if verb:
         text = f"{subject} {verb} average accuracy by {amount(average)}."
     else:
         text = f"{subject}: neither a gain nor a loss in average accuracy is shown, {show_points(average)}."
-    return f"{text} {by_benchmark(rows.drop(AVERAGE))}"
+    return f"{text} {by_benchmark(rows[rows['benchmark'] != AVERAGE])}"
 
 
-def show_points(row: dict) -> str:
-    return show(row["value"], row["low"], row["high"], 1) + " points"
+def show_points(row: Row) -> str:
+    return interval(row, 1) + " points"
 
 
 def by_benchmark(rows: pd.DataFrame) -> str:
     """ "Benchmark by benchmark: up on a, b; down on c; not told apart on d." """
-    signs = {name: direction(row) for name, row in rows.to_dict("index").items()}
+    signs = {row["benchmark"]: direction(row) for row in records(rows)}
     words = {1: "up on", -1: "down on", 0: "not told apart on"}
     parts = [f"{word} {', '.join(n for n, s in signs.items() if s == sign)}" for sign, word in words.items()
              if sign in signs.values()]  # fmt: skip
@@ -77,32 +78,27 @@ def by_benchmark(rows: pd.DataFrame) -> str:
 
 def accuracy(effects: pd.DataFrame, results: pd.DataFrame) -> list[str]:
     """The factors, their interaction, and where each arm stands against the base."""
-    names = list(effects["contrast"].unique())
-    lines = []
-    for name in names:
-        kind, _, pair = name.partition(": ")
-        new, _, old = pair.partition(" − ")
-        if kind == "data":
-            lines.append(effect(effects, name, f"Training on the {new} rather than the {old} data"))
-        elif kind == "loss":
-            lines.append(effect(effects, name, f"The {new} rather than the {old} loss"))
+    subjects = {
+        "data": "Training on the {new} rather than the {old} data",
+        "loss": "The {new} rather than the {old} loss",
+    }
+    factors = rows_where(effects, kind=list(subjects)).groupby(["kind", "new", "old"], sort=False)
+    lines = [effect(rows, subjects[str(kind)].format(new=new, old=old)) for (kind, new, old), rows in factors]
     return [*lines, *interactions(effects), against_base(effects, results)]
 
 
 def interactions(effects: pd.DataFrame) -> Iterator[str]:
     """One sentence each, but for those of many that are not told apart from 0: these share one."""
-    average = effects[(effects["benchmark"] == AVERAGE) & effects["contrast"].str.startswith("interaction: ")]
-    rows = average.to_dict("records")
+    rows = records(rows_where(effects, benchmark=AVERAGE, kind="interaction"))
     told = [row for row in rows if len(rows) < 4 or direction(row)]
-    yield from (interaction(effects, row["contrast"]) for row in told)
+    yield from map(interaction, told)
     if len(told) < len(rows):
         other = " other" if told else ""
         yield f"No interaction is shown for {len(rows) - len(told)}{other} pairs of a data set and a loss."
 
 
-def interaction(effects: pd.DataFrame, contrast: str) -> str:
-    row = effects[(effects["contrast"] == contrast) & (effects["benchmark"] == AVERAGE)].iloc[0].to_dict()
-    data, loss = contrast.removeprefix("interaction: ").split(" × ")
+def interaction(row: Row) -> str:
+    data, loss = row["new"], row["by"]
     if not direction(row):
         return f"That {data} data and {loss} do more or less together than apart is not shown: {show_points(row)}."
     word = "more" if direction(row) > 0 else "less"
@@ -110,14 +106,12 @@ def interaction(effects: pd.DataFrame, contrast: str) -> str:
 
 
 def against_base(effects: pd.DataFrame, results: pd.DataFrame) -> str:
-    average = effects[effects["benchmark"] == AVERAGE]
-    rows = {row["contrast"].removesuffix(f" − {BASE}"): row for row in average.to_dict("records")
-            if row["contrast"].endswith(f" − {BASE}")}  # fmt: skip
-    base = results[(results["arm"] == BASE) & (results["benchmark"] == AVERAGE)]["value"].iloc[0]
+    rows = records(rows_where(effects, benchmark=AVERAGE, kind="base"))
+    base = float(rows_where(results, arm=BASE, benchmark=AVERAGE)["value"].iloc[0])
     words = {1: "better than it", -1: "worse than it", 0: "not told apart from it"}
     parts = []
     for sign, word in words.items():
-        own = [f"{arm} ({show(row['value'], digits=1)})" for arm, row in rows.items() if direction(row) == sign]
+        own = [f"{row['new']} ({show(row['value'], digits=1)})" for row in rows if direction(row) == sign]
         parts += [f"{word}: {', '.join(own)}"] if own else []
     return f"Against the base's {show(base, digits=1)} %, in points: {'; '.join(parts)}."
 
@@ -129,7 +123,7 @@ def gap(table: pd.DataFrame, paired: pd.DataFrame, shares: pd.DataFrame) -> list
         compare(table, "Var(log w)", "Var(log p) per token", higher="wider", lower="smaller"),
         variance(table),
     ]
-    for row in paired.to_dict("records"):
+    for row in records(paired):
         if row["problems"] != "all":
             word = {1: "more", -1: "less"}.get(direction(row), "on average neither more nor less")
             lines.append(
@@ -138,16 +132,16 @@ def gap(table: pd.DataFrame, paired: pd.DataFrame, shares: pd.DataFrame) -> list
                 f"token; it is more probable in {row['higher']:.0f} % of them."
             )
     lines.append(disagreeing(table))
-    kept = shares.set_index("source").loc["expert", "share"]
+    kept = float(rows_where(shares, source="expert")["share"].iloc[0])
     return [
         *lines,
         f"{show(kept, digits=1)} % of the problems keep the expert's response: there the gap is what it was.",
     ]
 
 
-def _cells(table: pd.DataFrame, subset: str, figure: str) -> dict[str, dict]:
-    part = table[(table["problems"] == subset) & (table["figure"] == figure) & (table["level"] == "token")]
-    return {row["data"]: row for row in part[part["behaviour"] == "b = 1"].to_dict("records")}
+def _cells(table: pd.DataFrame, subset: str, figure: str) -> dict[str, Row]:
+    part = gap_rows(table, problems=subset, figure=figure, level="token", behaviour=B_ONE)
+    return {row["side"]: row for row in records(part)}
 
 
 def compare(table: pd.DataFrame, figure: str, name: str, higher: str, lower: str) -> str:
@@ -171,9 +165,9 @@ def variance(table: pd.DataFrame) -> str:
 
 def disagreeing(table: pd.DataFrame) -> str:
     """The figures at b = 1 that say nothing, or the opposite of a smaller gap."""
-    part = table[(table["problems"] == "all") & (table["behaviour"] == "b = 1") & (table["data"] == "difference")]
+    part = gap_rows(table, problems="all", behaviour=B_ONE, side=DIFFERENCE)
     verdicts: dict[int, list[str]] = {1: [], -1: [], 0: []}
-    for row in part.to_dict("records"):
+    for row in records(part):
         sign = SMALLER.get(row["figure"], 0)
         if sign:
             verdicts[direction(row) * sign].append(f"{row['figure']} per {row['level']}")
@@ -188,7 +182,7 @@ def disagreeing(table: pd.DataFrame) -> str:
 def training(curves: pd.DataFrame) -> list[str]:
     """Per arm, what ESS/N, Var(log p) and KL did from the first to the last step, on the arm's own data."""
     lines = []
-    for arm, part in curves.groupby("arm", sort=False):
+    for arm, part in parts(curves, "arm"):
         ends = part[part["step"].isin([part["step"].min(), part["step"].max()])]
         words = []
         for column, name in (("ess", "ESS/N"), ("logp_var", "Var(log p)"), ("nll", "−log p of the data")):
@@ -214,7 +208,7 @@ def tokens(shares: pd.DataFrame) -> str:
 
 def solved(frame: pd.DataFrame, scale: str) -> str:
     """Is the expert further away where the policy's own samples fail? scale: what the groups stand for."""
-    rows = frame[frame["data"] == "expert"].to_dict("records")
+    rows = records(rows_where(frame, side="expert"))
     first, last = rows[0], rows[-1]
     texts = [f"{show(row['value'], row['low'], row['high'])} nats per token at {row['group']}" for row in (first, last)]
     if first["low"] > last["high"]:
@@ -232,9 +226,9 @@ def gain(correlations: pd.DataFrame) -> str:
         return "No benchmark has the expert's solutions, so the gap of a held-out problem is not known."
     words = {1: "higher", -1: "lower"}
     parts = []
-    for row in correlations.to_dict("records"):
+    for row in records(correlations):
         sign = words.get(direction(row))
-        value = show(row["value"], row["low"], row["high"], 2)
+        value = interval(row, 2)
         parts.append(f"{row['arm']} {sign or 'not shown to depend on the gap'} ({value})")
     return (
         "Gain over the base where the policy is further from the expert's solution (rank correlation within "
@@ -242,16 +236,16 @@ def gain(correlations: pd.DataFrame) -> str:
     )
 
 
-def controls(effects: pd.DataFrame, params: Params) -> Iterator[str]:
+def controls(effects: pd.DataFrame, grid: Grid) -> Iterator[str]:
     """One paragraph per control that the grid holds: the question, the difference under each loss, what it means."""
     for (new, old), (question, above, below, unclear) in CONTROLS.items():
-        if new in params.grid.data and old in params.grid.data:
-            rows = [(loss, contrast(effects, Arm(new, loss).name, Arm(old, loss).name)) for loss in params.grid.loss]
+        if new in grid.data and old in grid.data:
+            rows = [(loss, contrast(effects, Arm(new, loss).name, Arm(old, loss).name)) for loss in grid.loss]
             meaning = {1: above, -1: below, 0: unclear}
             parts = [f"{loss}: {show_points(row)}, {meaning[direction(row)]}" for loss, row in rows]
             yield f"{question} {new} − {old}, under {'; under '.join(parts)}."
-    yield from penalties(effects, params)
-    if "ratio" in params.grid.loss and "dft" in params.grid.loss and "rewritten" in params.grid.data:
+    yield from penalties(effects, grid)
+    if "ratio" in grid.loss and "dft" in grid.loss and "rewritten" in grid.data:
         row = contrast(effects, Arm("rewritten", "ratio").name, Arm("rewritten", "dft").name)
         meaning = {1: "the known density helps", -1: "it does worse than DFT's convention", 0: "no difference is shown"}
         yield (
@@ -260,21 +254,22 @@ def controls(effects: pd.DataFrame, params: Params) -> Iterator[str]:
         )
 
 
-def penalties(effects: pd.DataFrame, params: Params) -> Iterator[str]:
+def penalties(effects: pd.DataFrame, grid: Grid) -> Iterator[str]:
     """Losses named after another with a KL penalty (dft-kl0.05): what the penalty does, on every data set."""
     meaning = {1: "the penalty helps", -1: "the penalty costs accuracy", 0: "an effect is not shown"}
-    for loss in params.grid.loss:
+    for loss in grid.loss:
         plain, found, beta = loss.partition("-kl")
-        if found and plain in params.grid.loss:
-            rows = [(data, contrast(effects, Arm(data, loss).name, Arm(data, plain).name)) for data in params.grid.data]
+        if found and plain in grid.loss:
+            rows = [(data, contrast(effects, Arm(data, loss).name, Arm(data, plain).name)) for data in grid.data]
             parts = [f"on {data}: {show_points(row)}, {meaning[direction(row)]}" for data, row in rows]
             yield f"Does a KL penalty of {beta} to the initial policy help {plain}? {'; '.join(parts)}."
 
 
-def contrast(effects: pd.DataFrame, new: str, old: str) -> dict:
+def contrast(effects: pd.DataFrame, new: str, old: str) -> Row:
     """The average row of new − old, whichever way round the table has it."""
-    average = effects[effects["benchmark"] == AVERAGE].set_index("contrast")
-    if f"{new} − {old}" in average.index:
-        return average.loc[f"{new} − {old}"].to_dict()
-    row = average.loc[f"{old} − {new}"].to_dict()
+    pairs = rows_where(effects, benchmark=AVERAGE, kind="pair")
+    found = records(rows_where(pairs, new=new, old=old))
+    if found:
+        return found[0]
+    [row] = records(rows_where(pairs, new=old, old=new))
     return {**row, "value": -row["value"], "low": -row["high"], "high": -row["low"]}

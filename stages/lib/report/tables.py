@@ -1,6 +1,6 @@
-"""How the numbers are laid out: DataFrames of `tables`, `comparison` and `gain` as tables of text.
+"""How the numbers are laid out: the frames of analysis/ as tables of text.
 
-The same views make reports/*.md and reports/index.html, so that the two cannot differ.
+The same tables make reports/*.md and reports/index.html, so that the two cannot differ.
 """
 
 from collections.abc import Iterator
@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stages.lib import importance
-from stages.lib.analysis.accuracy import AVERAGE, kind
-from stages.lib.report.formatting import Table, p_value, show
-from stages.lib.run.params import Params
+from stages.lib.analysis.accuracy import AVERAGE
+from stages.lib.analysis.frames import Row, parts, records, rows_where
+from stages.lib.analysis.gap import SIDES
+from stages.lib.analysis.gap_table import B_KNOWN, B_ONE, gap_rows
+from stages.lib.report.formatting import Table, interval, p_value, show
+from stages.lib.run.params import Decoding, Report
 
 BOUNDS = ["value", "low", "high"]
 LEVELS = {"token": "per token", "response": "per response", "response / length": "per response, length-normalised"}
@@ -20,8 +23,8 @@ def results(frame: pd.DataFrame) -> Table:
     """Arms down, benchmarks across."""
     names = list(frame["benchmark"].unique())
     rows = []
-    for arm, part in frame.groupby("arm", sort=False):
-        rows.append([str(arm), *(show(*row, digits=1) for row in part[BOUNDS].itertuples(index=False))])
+    for arm, part in parts(frame, "arm"):
+        rows.append([arm, *(interval(row, 1) for row in records(part))])
     return Table(["", *names], rows)
 
 
@@ -34,18 +37,25 @@ def best(frame: pd.DataFrame) -> set[tuple[int, int]]:
 
 def effects(frame: pd.DataFrame) -> tuple[Table, Table]:
     """On the average over benchmarks, with tests and effect sizes: factors and arms against the base; pairs of arms."""
-    average = frame[frame["benchmark"] == AVERAGE]
-    pairs = average["contrast"].map(kind) == "pair"
-    return _effects(average[~pairs]), _effects(average[pairs])
+    average = rows_where(frame, benchmark=AVERAGE)
+    return _effects(average[average["kind"] != "pair"]), _effects(rows_where(average, kind="pair"))
+
+
+def contrast_name(row: Row) -> str:
+    """ "data: rewritten − expert", "interaction: rewritten × dft", "DR+SFT − SFT"."""
+    if row["kind"] == "interaction":
+        return f"interaction: {row['new']} × {row['by']}"
+    factor = f"{row['kind']}: " if row["kind"] in ("data", "loss") else ""
+    return f"{factor}{row['new']} − {row['old']}"
 
 
 def _effects(frame: pd.DataFrame) -> Table:
     header = ["contrast", "points", "p", "p (Holm)", "p (Wilcoxon)", "d_z", "rank-biserial"]
     rows = []
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         tests = [p_value(row[name]) for name in ("p", "p_holm", "p_wilcoxon")]
         sizes = [show(row[name], digits=2) for name in ("d_z", "rank_biserial")]
-        rows.append([row["contrast"], show(row["value"], row["low"], row["high"], 1), *tests, *sizes])
+        rows.append([contrast_name(row), interval(row, 1), *tests, *sizes])
     return Table(header, rows)
 
 
@@ -54,17 +64,15 @@ def measures(frame: pd.DataFrame) -> Table:
     part = frame[frame["benchmark"] == AVERAGE]
     names = list(part["measure"].unique())
     rows = []
-    for arm, own in part.groupby("arm", sort=False):
-        rows.append([str(arm), *(show(*row, digits=1) for row in own[BOUNDS].itertuples(index=False))])
+    for arm, own in parts(part, "arm"):
+        rows.append([arm, *(interval(row, 1) for row in records(own))])
     return Table(["", *(name if name == "tokens" else f"{name} (%)" for name in names)], rows)
 
 
 def composition(frame: pd.DataFrame) -> Table:
     header = ["source of the rewritten row", "problems", "share (%)", "tokens", "expert's tokens"]
     columns = ["share", "tokens", "expert tokens"]
-    rows = [
-        [r["source"], str(r["problems"]), *(show(r[c], digits=1) for c in columns)] for r in frame.to_dict("records")
-    ]
+    rows = [[r["source"], str(r["problems"]), *(show(r[c], digits=1) for c in columns)] for r in records(frame)]
     return Table(header, rows)
 
 
@@ -72,7 +80,7 @@ def solved(frame: pd.DataFrame) -> Table:
     header = ["judged", "problems", "responses", "first", "right (%)", "cut off (%)", "problems solved (%)"]
     columns = ["right", "cut off", "problems solved"]
     rows = []
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         shares = [show(row[name], digits=1) for name in columns]
         rows.append([row["of"], *(str(row[name]) for name in ("problems", "responses", "first")), *shares])
     return Table(header, rows)
@@ -80,11 +88,11 @@ def solved(frame: pd.DataFrame) -> Table:
 
 def gap_all(table: pd.DataFrame) -> Table:
     """All problems, b = 1: every figure, expert's against rewritten and the paired difference."""
-    part = table[(table["problems"] == "all") & (table["behaviour"] == "b = 1")]
+    part = gap_rows(table, problems="all", behaviour=B_ONE)
     rows = []
     for (level, figure), own in part.groupby(["level", "figure"], sort=False):
-        cells = {row["data"]: show(row["value"], row["low"], row["high"]) for row in own.to_dict("records")}
-        label = f"{figure} {LEVELS[level]}" + threshold(figure, own["count"].iloc[0])
+        cells = {row["side"]: interval(row) for row in records(own)}
+        label = f"{figure} {LEVELS[str(level)]}" + threshold(str(figure), own["count"].iloc[0])
         rows.append([label, *(cells[name] for name in ("expert", "rewritten", "difference"))])
     return Table(["w = p (b = 1)", "expert", "rewritten", "difference"], rows)
 
@@ -97,23 +105,23 @@ def threshold(figure: str, count: int) -> str:
 def gap_sources(table: pd.DataFrame) -> Table:
     """Per token, b = 1, by the source of the rewritten response: the problems are the same in both rows of a source."""
     names = ["mean log w", "ESS/N", "Var(log w)", "Var(w)"]
-    part = table[(table["level"] == "token") & (table["behaviour"] == "b = 1") & (table["data"] != "difference")]
+    part = gap_rows(table, level="token", behaviour=B_ONE, side=SIDES)
     rows = []
-    for (subset, data), own in part.groupby(["problems", "data"], sort=False):
+    for (subset, side), own in part.groupby(["problems", "side"], sort=False):
         cells = own.set_index("figure").loc[names, BOUNDS]
-        label = [f"{subset} (n = {own['count'].iloc[0]}): {data}"]
+        label = [f"{subset} (n = {own['count'].iloc[0]}): {side}"]
         rows.append([*label, *(show(*row) for row in cells.itertuples(index=False))])
     return Table(["w = p (b = 1), per token", *names], rows)
 
 
 def gap_known(table: pd.DataFrame) -> Table:
     """The policy's own responses, whose density is known: figures down, sources across."""
-    part = table[table["behaviour"] == "known"]
+    part = gap_rows(table, behaviour=B_KNOWN)
     subsets = list(part["problems"].unique())
     rows = []
     for (level, figure), own in part.groupby(["level", "figure"], sort=False):
-        cells = {row["problems"]: show(row["value"], row["low"], row["high"]) for row in own.to_dict("records")}
-        rows.append([f"{figure} {LEVELS[level]}", *(cells.get(name, "–") for name in subsets)])
+        cells = {row["problems"]: interval(row) for row in records(own)}
+        rows.append([f"{figure} {LEVELS[str(level)]}", *(cells.get(name, "–") for name in subsets)])
     names = {"all": "self and resolved", "self": "self", "resolved": "resolved"}
     return Table(["w = p / b (b known)", *(names[subset] for subset in subsets)], rows)
 
@@ -121,16 +129,16 @@ def gap_known(table: pd.DataFrame) -> Table:
 def gap_paired(frame: pd.DataFrame) -> Table:
     header = ["problems", "count", "difference in mean log p", "higher (%)", "p (Wilcoxon)", "d_z", "rank-biserial"]
     rows = []
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         sizes = [show(row[name], digits=2) for name in ("d_z", "rank_biserial")]
-        difference = show(row["value"], row["low"], row["high"])
+        difference = interval(row)
         tests = [show(row["higher"], digits=1), p_value(row["p_wilcoxon"]), *sizes]
         rows.append([row["problems"], str(row["count"]), difference, *tests])
     return Table(header, rows)
 
 
 def correlations(frame: pd.DataFrame) -> Table:
-    rows = [[row["arm"], show(row["value"], row["low"], row["high"], 2)] for row in frame.to_dict("records")]
+    rows = [[row["arm"], interval(row, 2)] for row in records(frame)]
     return Table(["", "rank correlation of gap and gain"], rows)
 
 
@@ -143,17 +151,17 @@ def counts(values: object, label: str = "") -> Iterator[list[str]]:
         yield [label, f"{values:g}" if isinstance(values, float) else str(values)]
 
 
-def accuracy_note(params: Params, seeds: int) -> str:
+def accuracy_note(evaluate: Decoding, report: Report, seeds: int) -> str:
     return (
-        f"avg@{params.evaluate.n} in % at temperature {params.evaluate.temperature:g}, mean over {seeds} training "
-        f"{'seed' if seeds == 1 else 'seeds'}; in brackets {100 * params.report.confidence:g} % intervals from a "
-        f"bootstrap over problems and seeds ({params.report.resamples} resamples); the base's over problems."
+        f"avg@{evaluate.n} in % at temperature {evaluate.temperature:g}, mean over {seeds} training "
+        f"{'seed' if seeds == 1 else 'seeds'}; in brackets {100 * report.confidence:g} % intervals from a "
+        f"bootstrap over problems and seeds ({report.resamples} resamples); the base's over problems."
     )
 
 
-def effects_note(params: Params) -> str:
+def effects_note(evaluate: Decoding, report: Report) -> str:
     return (
-        f"Percentage points of avg@{params.evaluate.n}, average over benchmarks. {100 * params.report.confidence:g} % "
+        f"Percentage points of avg@{evaluate.n}, average over benchmarks. {100 * report.confidence:g} % "
         "intervals and p over problems and seeds; p (Holm) adjusted "
         "for all rows of a kind (factors, against the base, pairs); Wilcoxon's p, d_z and the "
         "rank-biserial correlation over problems at these seeds. Every benchmark is in effects.csv."
@@ -168,8 +176,7 @@ COMPOSITION_NOTE = (
 )
 
 
-def gap_note(params: Params) -> str:
-    report = params.report
+def gap_note(report: Report) -> str:
     return (
         f"The same problems on both sides; {100 * report.confidence:g} % intervals from a bootstrap over problems. "
         "b = 1: the unknown density of the author is taken as 1 for every response, so that w = p, as DFT does. "

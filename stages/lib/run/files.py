@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-class replacing:
+class replacing:  # noqa: N801  # used as a function: `with replacing(path)`
     """`with replacing(path) as file`: text that appears under `path` only when all of it was written."""
 
     def __init__(self, path: str | Path):

@@ -69,7 +69,7 @@ def fingerprint(*parts: Any, files: Sequence[str | Path] = ()) -> str:
     """A short hash of params (dataclasses or plain values), of the bytes of files, and of folders: names and bytes."""
     digest = hashlib.sha256()
     for part in parts:
-        plain = asdict(part) if is_dataclass(part) else part
+        plain = asdict(part) if is_dataclass(part) and not isinstance(part, type) else part
         digest.update(json.dumps(plain, sort_keys=True).encode() + b"\0")
     for name, path in _files(files):
         digest.update(name.encode() + b"\0")

@@ -194,6 +194,7 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
         max_steps=steps,
         per_device_train_batch_size=1,
         seed=seed,
+        optim="adamw_torch_fused",  # the other's square root is MKL's, which differs between processors
         learning_rate=train.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(train.warmup_ratio * steps),
