@@ -9,69 +9,55 @@ so their differences are paired. A problem too long for the context window is no
 no tokens, cut off and wrong, for the reason "too_long".
 """
 
-import sys
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from tqdm import tqdm
 
-from stages.lib.generation.rollouts import fitting, open_engine, requests_for, rollouts
+from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Evaluation, Problem, RecordError, Rollout, Verdict, read, read_problems, write
-from stages.lib.run.journal import Journal, identity, unchanged
-from stages.lib.run.params import Params, ParamsError, Policy, load, root
-from stages.lib.run.stage import run
+from stages.lib.records import Cell, Evaluation, Problem, RecordError, Rollout, Verdict, read_problems, write
+from stages.lib.run.params import Params, Policy, root
+from stages.lib.run.stage import Stage, run
 from stages.lib.verifier.verdicts import judge
+from stages.lib.verifier.verify import canonical
 
 TOO_LONG = "too_long"
+CHOOSING = ("params.yaml:evaluate.n", "params.yaml:verify", "stages/lib/verifier")  # they shape no response
 Problems = dict[str, tuple[str, Problem]]  # benchmark/id -> the benchmark's name, the problem
 
 
-def main() -> None:
-    words = sys.argv[1:]
-    params, cell = load(), cell_of(words)
-    key = target_identity(words)
-    policy, seed = target(words, params)
-    problems = {f"{name}/{row.id}": (name, row) for name, row in benchmark_problems()}
-    asked = prompts_that_fit(problems, policy, params)
-    engine = open_engine(params.sample.engine, policy, params.hardware)
-    with Journal(f"evaluate-{cell}", unchanged(key, target_identity(words))) as journal:
-        rollouts(journal, requests_for(asked, params.evaluate.n), engine, params.evaluate, seed)
-        rows = list(evaluations(journal, problems, dict(asked), params))
-        write(root() / "data" / "evaluations" / f"{cell}.jsonl", rows)
-        journal.done()
+def main(stage: Stage) -> None:
+    params = stage.params
+    name, policy, seed = target(stage.item, params)
+    problems = {f"{benchmark}/{row.id}": (benchmark, row) for benchmark, row in benchmark_problems(stage)}
+    requests = requests_for(prompts_that_fit(problems, policy, params), params.evaluate.n)
+    engine = partial(open_engine, params.sample.engine, policy, params.hardware)
+    with stage.journal(unshaped_by=CHOOSING) as journal:
+        drawn = Drawn(journal, stage.checked(engine), params.evaluate, seed)
+        drawn.draw(requests)
+        rows = list(evaluations(drawn, requests, problems, params))
+        write(stage.data / "evaluations" / f"{name}.jsonl", rows)
+        journal.mark_delivered()
     accuracy = 100 * sum(row.correct for row in rows) / len(rows)
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())
-    print(f"evaluate {cell}: {accuracy:.1f} % of {len(rows)} responses correct ({reasons})")
+    print(f"evaluate {name}: {accuracy:.1f} % of {len(rows)} responses correct ({reasons})")
 
 
-def cell_of(words: list[str]) -> str:
-    """The name of what the command line asks for: base, or a cell of the grid."""
-    if words == ["base"]:
-        return "base"
-    if len(words) != 3 or not words[2].isdigit():
-        raise ParamsError(f"evaluate takes `base`, or data, loss and seed (rewritten dft 0), not {' '.join(words)!r}")
-    return "-".join(words)
+def target(item: dict[str, str], params: Params) -> tuple[str, Policy, int]:
+    """The evaluations' name, the policy and the sampling seed: of a cell, or without one of the base."""
+    if not item:
+        return "base", params.policy, params.evaluate.seed
+    cell = Cell.of(item)
+    folder = root() / "models" / "cells" / cell.name
+    return cell.name, replace(params.policy, name=str(folder), revision=None), params.evaluate.seed + cell.seed
 
 
-def target(words: list[str], params: Params) -> tuple[Policy, int]:
-    """The policy and sampling seed that the command line asks for."""
-    if words == ["base"]:
-        return params.policy, params.evaluate.seed
-    folder = root() / "models" / "cells" / cell_of(words)
-    return replace(params.policy, name=str(folder), revision=None), params.evaluate.seed + int(words[2])
-
-
-def target_identity(words: list[str]) -> str:
-    if words == ["base"]:
-        return identity("evaluate-base")
-    return identity("evaluate", item=dict(zip(("data", "loss", "seed"), words, strict=True)))
-
-
-def benchmark_problems() -> Iterator[tuple[str, Problem]]:
-    folder = root() / "data" / "benchmarks"
+def benchmark_problems(stage: Stage) -> Iterator[tuple[str, Problem]]:
+    folder = stage.data / "benchmarks"
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise RecordError(f"{folder}: no benchmarks; `dvc repro prepare` makes them")
@@ -86,34 +72,56 @@ def prompts_that_fit(problems: Problems, policy: Policy, params: Params) -> list
     return fitting(prompts, params.evaluate, context_window(policy))
 
 
-def evaluations(journal: Journal, problems: Problems, asked: Container[str], params: Params) -> Iterator[Evaluation]:
-    """n rows per problem, in their order: the rollouts in the journal, which has those of the problems that were asked,
-    with their verdicts."""
-    references = {key: row.answer for key, (_, row) in problems.items()}
-    verdicts = judge(read(Rollout, journal.path), references, params.verify, params.hardware.workers or None)
-    drawn = zip(read(Rollout, journal.path), tqdm(verdicts, desc="verify", unit="response"), strict=True)
+def evaluations(drawn: Drawn, requests: list[Request], problems: Problems, params: Params) -> Iterator[Evaluation]:
+    """n rows per problem, in the problems' order: its responses with their verdicts, or what stands for them where it
+    was not asked."""
+    asked = {request.id for request in requests}
+    judged = verdicts(drawn, requests, problems, params)
     for key, (benchmark, problem) in problems.items():
         for index in range(params.evaluate.n):
-            rollout, verdict = next(drawn) if key in asked else too_long(key, index)
-            yield Evaluation(
-                benchmark=benchmark,
-                id=problem.id,
-                index=rollout.index,
-                correct=verdict.correct,
-                extracted=verdict.extracted,
-                reason=verdict.reason,
-                finish=rollout.finish,
-                tokens=len(rollout.token_ids),
-                response=rollout.response,
-            )
-    assert next(drawn, None) is None, f"{journal.path} has more rows than were asked for"
+            yield answered(benchmark, problem, *next(judged)) if key in asked else unasked(benchmark, problem, index)
 
 
-def too_long(key: str, index: int) -> tuple[Rollout, Verdict]:
-    """What stands for a response of a problem that was not asked."""
-    rollout = Rollout(id=key, index=index, response="", finish="length", token_ids=[], logprobs=[])
-    return rollout, Verdict(id=key, index=index, correct=False, extracted=None, reason=TOO_LONG)
+def verdicts(
+    drawn: Drawn, requests: list[Request], problems: Problems, params: Params
+) -> Iterator[tuple[Rollout, Verdict]]:
+    """The responses with their verdicts, streaming."""
+    references = {key: row.answer for key, (_, row) in problems.items()}
+    found: Iterable[Verdict] = judge(drawn.rows(requests), references, params.verify, params.hardware.workers or None)
+    bar = tqdm(found, total=len(requests), desc="verify", unit="response")
+    yield from zip(drawn.rows(requests), bar, strict=True)
+
+
+def answered(benchmark: str, problem: Problem, rollout: Rollout, verdict: Verdict) -> Evaluation:
+    return Evaluation(
+        benchmark=benchmark,
+        id=problem.id,
+        index=rollout.index,
+        correct=verdict.correct,
+        extracted=verdict.extracted,
+        canonical=None if verdict.extracted is None else canonical(verdict.extracted),
+        reason=verdict.reason,
+        finish=rollout.finish,
+        tokens=len(rollout.token_ids),
+        response=rollout.response,
+    )
+
+
+def unasked(benchmark: str, problem: Problem, index: int) -> Evaluation:
+    """What stands for a response to a problem that is too long to be asked."""
+    return Evaluation(
+        benchmark=benchmark,
+        id=problem.id,
+        index=index,
+        correct=False,
+        extracted=None,
+        canonical=None,
+        reason=TOO_LONG,
+        finish="length",
+        tokens=0,
+        response="",
+    )
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumable=True)

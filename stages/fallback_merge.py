@@ -13,7 +13,6 @@ changes no other choice. (Adaptive sampling leaves one or few to choose among; t
 Demonstrations that fail verification are listed and kept: all sets hold the same problems.
 """
 
-import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +20,10 @@ from pathlib import Path
 
 from stages.lib.policy import load_tokenizer, response_ids
 from stages.lib.records import (
+    EXPERT,
+    RESOLVED,
+    SELF,
+    SOURCES,
     FailedDemonstration,
     Merged,
     Problem,
@@ -32,13 +35,13 @@ from stages.lib.records import (
     write,
 )
 from stages.lib.rewriting.training_sets import Rows, expert_row, own_row, training_sets
-from stages.lib.run.files import replacing, replacing_folder
-from stages.lib.run.params import Policy, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.files import replacing_folder, write_counts
+from stages.lib.run.params import Policy
+from stages.lib.run.stage import Stage, run
 
 
-def main() -> None:
-    params, data = load(), root() / "data"
+def main(stage: Stage) -> None:
+    params, data = stage.params, stage.data
     problems = read_problems(data / "problems.jsonl", need_solution=True)
     expert = {problem.id: expert_row(problem) for problem in problems}
     guides = params.resolve.guides
@@ -53,7 +56,7 @@ def main() -> None:
         for name, rows in sets.items():
             write(folder / f"{name}.jsonl", rows.values())
     write(data / "failed_demonstrations.jsonl", failed_demonstrations(problems, data / "verdicts" / "expert.jsonl"))
-    write_counts(merged[guides[0]], data / "counts" / "merge.json")
+    count(merged[guides[0]])
 
 
 def token_counter(policy: Policy) -> Callable[[TrainingRow], int]:
@@ -62,7 +65,7 @@ def token_counter(policy: Policy) -> Callable[[TrainingRow], int]:
 
 
 def merge(problems: list[Problem], verdicts: Path, guide: str, seed: int) -> list[Merged]:
-    """One row per problem: where its response comes from, and how many were right on the way."""
+    """One row per problem: where its response comes from, and how many were correct on the way."""
     names = ("sample", f"resolve-{guide}", "expert")
     samples, resolved, expert = (by_problem(verdicts / f"{name}.jsonl") for name in names)
     return [choose(p.id, samples.get(p.id, []), resolved.get(p.id, []), expert[p.id][0], seed) for p in problems]
@@ -70,18 +73,17 @@ def merge(problems: list[Problem], verdicts: Path, guide: str, seed: int) -> lis
 
 def choose(id_: str, samples: list[Verdict], resolved: list[Verdict], expert: Verdict, seed: int) -> Merged:
     """The source and index of the response that is kept for one problem."""
-    correct = {
-        name: [row.index for row in rows if row.correct] for name, rows in (("self", samples), ("resolved", resolved))
-    }
-    source = next((name for name, found in correct.items() if found), "expert")
+    drawn = {SELF: samples, RESOLVED: resolved}
+    correct = {name: [row.index for row in rows if row.correct] for name, rows in drawn.items()}
+    source = next((name for name, found in correct.items() if found), EXPERT)
     return Merged(
         id=id_,
         source=source,
-        index=random.Random(f"{seed}:{id_}").choice(correct[source]) if source != "expert" else None,
+        index=random.Random(f"{seed}:{id_}").choice(correct[source]) if source != EXPERT else None,
         samples=len(samples),
-        samples_correct=len(correct["self"]),
+        samples_correct=len(correct[SELF]),
         resolved=len(resolved),
-        resolved_correct=len(correct["resolved"]),
+        resolved_correct=len(correct[RESOLVED]),
         expert_correct=expert.correct,
     )
 
@@ -95,9 +97,9 @@ def by_problem(path: Path) -> dict[str, list[Verdict]]:
 
 def chosen_rows(problems: list[Problem], merged: list[Merged], data: Path, guide: str) -> Rows:
     """The policy's own chosen responses by problem id, in the problems' order; the rollouts stream by."""
-    chosen = {(row.source, row.id, row.index) for row in merged if row.source != "expert"}
+    chosen = {(row.source, row.id, row.index) for row in merged if row.source != EXPERT}
     found: dict[str, tuple[str, Rollout]] = {}
-    for source, file in (("self", "samples.jsonl"), ("resolved", f"resolved/{guide}.jsonl")):
+    for source, file in ((SELF, "samples.jsonl"), (RESOLVED, f"resolved/{guide}.jsonl")):
         for row in read(Rollout, data / file):
             if (source, row.id, row.index) in chosen:
                 found[row.id] = (source, row)
@@ -112,13 +114,12 @@ def failed_demonstrations(problems: list[Problem], verdicts: Path) -> Iterator[F
             yield FailedDemonstration(id=row.id, answer=answers[row.id], extracted=row.extracted, reason=row.reason)
 
 
-def write_counts(merged: list[Merged], path: Path) -> None:
+def count(merged: list[Merged]) -> None:
     """Count the sources and say so."""
-    sources = Counter(row.source for row in merged)
+    found = Counter(row.source for row in merged)
     failed = sum(not row.expert_correct for row in merged)
-    with replacing(path) as file:
-        json.dump({**{name: sources[name] for name in ("self", "resolved", "expert")}, "expert_failed": failed}, file)
-    words = ", ".join(f"{sources[name]} {name}" for name in ("self", "resolved", "expert"))
+    write_counts("merge", {**{name: found[name] for name in SOURCES}, "expert_failed": failed})
+    words = ", ".join(f"{found[name]} {name}" for name in SOURCES)
     listed = ", listed in data/failed_demonstrations.jsonl" if failed else ""
     print(f"fallback-merge: {len(merged)} problems: {words}; {failed} demonstrations fail verification{listed}")
 

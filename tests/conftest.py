@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: a random-weight policy in a folder, and a repository root in a temporary folder."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+@pytest.fixture(autouse=True)
+def _no_test_writes_at_the_root() -> Iterator[None]:
+    """A test writes in its temporary folder; what appears beside README.md is its fault."""
+    before = set(ROOT.iterdir())
+    yield
+    strays = {path.name for path in set(ROOT.iterdir()) - before if not path.name.startswith(".")}
+    assert not strays, f"it left {sorted(strays)} at the repository's root"
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of two thin layers with random weights, saved as a Hugging Face folder."""
@@ -55,7 +65,14 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_policy(tiny_folder: Path) -> Policy:
-    return Policy(name=str(tiny_folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+    return Policy(
+        name=str(tiny_folder),
+        revision=None,
+        files="none",
+        dtype="float32",
+        trust_remote_code=False,
+        deterministic=False,
+    )
 
 
 @pytest.fixture

@@ -13,14 +13,15 @@
     TrainingRow    data/train/*.jsonl                               one row per problem
         {"id": "train-17", "source": "self", "index": 2, "problem": "...", "answer": "9", "response": "...", ...}
     Evaluation     data/evaluations/*.jsonl                         one row per response of a policy to a benchmark
-        {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, "extracted": "9", "reason": "equal", ...}
+        {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, "extracted": "9", "canonical": "9", ...}
 
 Keys keep their order and nothing depends on the clock, so the same rows are the same bytes. Files are replaced whole
 when complete (`write`), never half-written.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,9 @@ from pydantic import ValidationError
 from stages.lib.run.config import Strict, adapter
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing
+
+SELF, RESOLVED, EXPERT = "self", "resolved", "expert"  # who wrote a response: a sample, a re-solved one, the expert
+SOURCES = (SELF, RESOLVED, EXPERT)  # in the order in which they are preferred
 
 
 class RecordError(StageError):
@@ -116,17 +120,44 @@ class TrainingRow(Strict):
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Strict):
     """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Verdict, or
-    "too_long" for a problem that does not fit the context window: no response was drawn."""
+    "too_long" for a problem that does not fit the context window: no response was drawn. canonical: the extracted
+    answer in the form in which equal ones are spelled alike (`verifier.verify.canonical`), so that votes can be
+    counted; None without an answer."""
 
     benchmark: str
     id: str
     index: int
     correct: bool
     extracted: str | None
+    canonical: str | None
     reason: str
     finish: str
     tokens: int
     response: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid; its name is that of its policy, curve and evaluations, and of its stages in dvc.yaml."""
+
+    data: str
+    loss: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}-{self.loss}-{self.seed}"
+
+    @classmethod
+    def of(cls, item: Mapping[str, str]) -> "Cell":
+        """From the words of a command line, {"data": "expert", "loss": "dft", "seed": "0"}.
+
+        Raises:
+            RecordError: the seed is no whole number.
+        """
+        if not re.fullmatch(r"0|[1-9]\d*", item["seed"]):
+            raise RecordError(f"a cell's seed is a whole number, not {item['seed']!r}")
+        return cls(item["data"], item["loss"], int(item["seed"]))
 
 
 Row = TypeVar("Row")

@@ -50,7 +50,9 @@ GOOD = [
     ),
     TrainingRow(id="a", source="self", index=1, problem="p", answer="3", response="r", token_ids=[1], logprobs=None),
     Evaluation(
-        benchmark="b", id="a", index=0, correct=False, extracted=None, reason="no_answer", finish="length", tokens=80,
+        benchmark="b", id="a", index=0, correct=False, extracted=None, canonical=None, reason="no_answer",
+        finish="length",
+        tokens=80,
         response="\\boxed{",
     ),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from stages.lib.generation import ray as engine_ray
 from stages.lib.generation.engine import Request, assign
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import attempt, device_shares, value_of
-from stages.lib.generation.rollouts import open_engine, requests_for, rollouts
+from stages.lib.generation.rollouts import Drawn, open_engine, requests_for
 from stages.lib.policy import PolicyError
 from stages.lib.prompts import encode, plain
 from stages.lib.run.journal import Journal
@@ -58,6 +58,7 @@ def micro() -> Policy:
         files="none",
         dtype="float32",
         trust_remote_code=False,
+        deterministic=False,
     )
 
 
@@ -88,6 +89,7 @@ def test_every_engine_gets_some_of_every_benchmark() -> None:
     assert assign([], 8, None, 2) == [] and len(assign(requests[:1], 8, None, 4)) == 1
 
 
+@pytest.mark.slow
 def test_processes_draw_the_rows_of_one_engine(
     micro: Policy, hardware: Hardware, params: Params, checkout: Path
 ) -> None:
@@ -97,25 +99,26 @@ def test_processes_draw_the_rows_of_one_engine(
     engine = open_engine("transformers", micro, dataclasses.replace(hardware, engines=2))
     assert engine.chunk == 2 * one.chunk
     with Journal("killed", "a" * 16) as journal:
-        rollouts(journal, requests[: engine.chunk], engine, DECODING, 3)
+        Drawn(journal, lambda: engine, DECODING, 3).draw(requests[: engine.chunk])
         os.kill(engine.workers[1].process.pid, signal.SIGKILL)
         with pytest.raises(PolicyError, match=r"exit status -9.*lower hardware\.engines"):
-            rollouts(journal, requests, engine, DECODING, 3)
+            Drawn(journal, lambda: engine, DECODING, 3).draw(requests)
         assert sum(1 for _ in journal.lines()) == engine.chunk and engine.workers == []
-        rollouts(journal, requests, one, DECODING, 3)
+        Drawn(journal, lambda: one, DECODING, 3).draw(requests)
     with Journal("whole", "a" * 16) as journal:
-        rollouts(journal, requests, one, DECODING, 3)
+        Drawn(journal, lambda: one, DECODING, 3).draw(requests)
     killed, whole = ((checkout / ".scratch" / f"{name}-{'a' * 16}.jsonl") for name in ("killed", "whole"))
     assert killed.read_bytes() == whole.read_bytes()
 
 
-def test_an_engine_that_cannot_open_is_the_stages_error(micro: Policy, hardware: Hardware) -> None:
+@pytest.mark.slow
+def test_an_engine_that_cannot_open_raises_a_stage_error(micro: Policy, hardware: Hardware) -> None:
     absent, two = dataclasses.replace(micro, name="models/absent"), dataclasses.replace(hardware, engines=2)
     with pytest.raises(PolicyError, match="models/absent: no such model folder"):
         open_engine("transformers", absent, two)
 
 
-def test_an_engines_error_is_the_stages() -> None:
+def test_errors_of_an_engine_are_raised_in_the_stage() -> None:
     def refuse() -> None:
         raise PolicyError("out of memory: lower it")
 
@@ -125,6 +128,7 @@ def test_an_engines_error_is_the_stages() -> None:
         value_of(attempt(lambda: 1 / 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_its_parent(tiny_policy: Policy, tmp_path: Path, kind: signal.Signals) -> None:
     script = tmp_path / "parent.py"
@@ -169,6 +173,7 @@ def ray_here(monkeypatch: pytest.MonkeyPatch):
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_ray_draws_the_rows_of_one_engine(micro: Policy, hardware: Hardware, params: Params, ray_here: object) -> None:
     """Also: a killed engine ends in one line, and a cluster too small is refused."""
     one = TransformersEngine(micro, hardware)

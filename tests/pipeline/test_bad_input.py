@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from stages.lib.records import Problem, Rollout, write
-from stages.lib.run import stage as cli
 from stages.lib.run.params import Verify
+from stages.lib.run.stage import run
 from stages.lib.verifier.verdicts import judge
+from tests.run_stage import RESUMABLE, run_stage
 
 ROWS = [{"id": f"p{i}", "problem": f"{i} + 1 =", "answer": str(i + 1), "solution": "s"} for i in range(3)]
 Refused = Callable[..., str]
@@ -23,18 +24,18 @@ Refused = Callable[..., str]
 def refused(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
     """Runs a stage that must refuse: returns its one line, and checks status and that no output changed."""
 
-    def run(*argv: str) -> str:
+    def refuse(*argv: str) -> str:
         before = {path: path.read_bytes() for path in (checkout / "data").rglob("*") if path.is_file()}
         monkeypatch.setattr(sys, "argv", list(argv))
         with pytest.raises(SystemExit) as stop:
-            cli.run(importlib.import_module(f"stages.{argv[0]}").main)
+            run(importlib.import_module(f"stages.{argv[0]}").main, resumable=argv[0] in RESUMABLE)
         lines = capsys.readouterr().err.strip().splitlines()
         assert stop.value.code == 1 and lines[-1].startswith("error: ")
         assert before == {path: path.read_bytes() for path in (checkout / "data").rglob("*") if path.is_file()}
         return lines[-1]
 
     write(checkout / "data" / "problems.jsonl", [Problem(**row) for row in ROWS])
-    return run
+    return refuse
 
 
 def set_param(old: str, new: str) -> None:
@@ -81,7 +82,7 @@ def lines(*rows: dict) -> str:
         ("benchmarks", "", r"hard\.jsonl: no problems"),
     ],
 )
-def test_sources(refused: Refused, section: str, text: str, message: str) -> None:
+def test_unreadable_sources(refused: Refused, section: str, text: str, message: str) -> None:
     source(section, text)
     assert re.search(message, refused("prepare"))
 
@@ -97,7 +98,7 @@ def test_absent_sources(refused: Refused) -> None:
     assert "gone.jsonl: no such file" in refused("prepare")
 
 
-def test_a_mapping_that_is_none(refused: Refused) -> None:
+def test_an_unknown_mapping(refused: Refused) -> None:
     source("problems", lines(*ROWS))
     set_param("mapping: null", "mapping: gsm9k")
     assert "unknown mapping 'gsm9k'; did you mean 'gsm8k'?" in refused("prepare")
@@ -113,7 +114,7 @@ def test_a_mapping_that_is_none(refused: Refused) -> None:
         ('{answer: "answer:last"}', "behind the colon stands box or ####"),
     ],
 )
-def test_fields_that_are_none(refused: Refused, mapping: str, message: str) -> None:
+def test_unknown_fields_in_a_mapping(refused: Refused, mapping: str, message: str) -> None:
     source("problems", lines(*ROWS))
     set_param("mapping: null", f"mapping: {mapping}")
     assert message in refused("prepare")
@@ -158,8 +159,7 @@ def test_demonstrations_without_the_answer_are_counted(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, solution: str, reason: str
 ) -> None:
     write(checkout / "data" / "problems.jsonl", [Problem(**{**ROWS[0], "solution": solution})])
-    monkeypatch.setattr(sys, "argv", ["verify", "expert"])
-    importlib.import_module("stages.verify").main()
+    run_stage(importlib.import_module("stages.verify"), "expert")
     rows = [json.loads(line) for line in (checkout / "data/verdicts/expert.jsonl").open()]
     assert [(row["correct"], row["reason"]) for row in rows] == [(False, reason)]
 
@@ -177,23 +177,25 @@ def test_absent_policy(refused: Refused) -> None:
     assert "models/gone: no such model folder" in refused("sample")
 
 
-def test_no_samples_asked_for(refused: Refused) -> None:
+def test_zero_samples(refused: Refused) -> None:
     set_param(r"^(sample:.*\n.*\n  n: )\d", r"\g<1>0")
     assert "sample.n must be at least 1, not 0" in refused("sample")
 
 
-def test_a_loss_that_is_none(refused: Refused) -> None:
+def test_an_unknown_loss(refused: Refused, checkout: Path) -> None:
+    set_param("files: models/micro/policy", "files: params.yaml")
+    write(checkout / "data" / "train" / "expert.jsonl", [])
     message = refused("train", "expert", "sftt", "0")
     assert "'sftt'" in message and "sft, dft" in message
 
 
-def test_a_data_set_that_is_none(refused: Refused) -> None:
+def test_an_unknown_data_set(refused: Refused) -> None:
     set_param("files: models/micro/policy", "files: params.yaml")
     assert "data/train/exprt.jsonl: no such file" in refused("train", "exprt", "sft", "0")
 
 
 def test_arguments_that_evaluate_does_not_take(refused: Refused) -> None:
-    assert "evaluate takes `base`, or data, loss and seed" in refused("evaluate", "expert", "sft")
+    assert "evaluate takes `base` or `DATA LOSS SEED`" in refused("evaluate", "expert", "sft")
 
 
 def test_benchmarks_that_are_not_there(refused: Refused) -> None:

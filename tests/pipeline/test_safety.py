@@ -25,6 +25,7 @@ from stages.lib.policy import PolicyError, load_model, load_tokenizer
 from stages.lib.records import Problem, RecordError, write
 from stages.lib.run.params import Policy, load
 from tests.report.synthetic import experiment
+from tests.run_stage import run_stage
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(path for folder in ("stages", "presets", "models/micro") for path in (ROOT / folder).rglob("*.py"))
@@ -69,7 +70,7 @@ def test_no_call_runs_what_it_is_given(path: Path) -> None:
     ["eval(x)", "os.system(x)", "subprocess.run(x, shell=True)", "torch.load(x)", "np.load(x, allow_pickle=True)",
      "import pickle", "from sympy import sympify", "f(trust_remote_code=True)"],
 )  # fmt: skip
-def test_and_the_search_finds_them(line: str) -> None:
+def test_the_search_finds_unsafe_calls(line: str) -> None:
     assert unsafe(line)
 
 
@@ -105,7 +106,9 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 def policy(folder: Path) -> Policy:
-    return Policy(name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+    return Policy(
+        name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False, deterministic=False
+    )
 
 
 def test_a_pickle_of_weights_is_refused_and_not_run(folder: Path, tmp_path: Path) -> None:
@@ -256,7 +259,7 @@ def test_hostile_rows_are_text_in_the_page(tmp_path: Path, monkeypatch: pytest.M
     params["policy"]["name"] = params["prompt"]["system"] = HOSTILE
     YAML().dump(params, tmp_path / "params.yaml")
     for stage in (tabulate, plot_variance):
-        stage.main()
+        run_stage(stage)
     page = (tmp_path / "reports/index.html").read_text()
     parsed = Elements()
     parsed.feed(page)

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from stages import evaluate, fallback_merge, prepare, resolve, sample, verify
 from stages.lib.records import Evaluation, Merged, Rollout, TrainingRow, Verdict, read, read_problems, write
+from tests.run_stage import run_stage
 
 ROOT = Path(__file__).parents[2]
 N, K = 16, 3
@@ -42,8 +42,7 @@ def data(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (fallback_merge,),
         (evaluate, "base"),
     ):
-        monkeypatch.setattr(sys, "argv", ["stage", *words])
-        stage.main()
+        run_stage(stage, *words)
     return checkout / "data"
 
 
@@ -55,7 +54,7 @@ def test_a_benchmark_problem_too_long_for_the_context_counts_as_wrong(
     file = data / "benchmarks" / "chain-short.jsonl"
     first, second = read_problems(file)
     write(file, [first, replace(second, id="long", problem="1 + " * 300 + "1 ="), second])
-    evaluate.main()
+    run_stage(evaluate, "base")
     rows = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
     added = [row for row in rows if row.id == "long"]
     expected = {"correct": False, "extracted": None, "reason": "too_long", "finish": "length", "tokens": 0}

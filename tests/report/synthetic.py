@@ -38,6 +38,7 @@ def experiment(
     params["evaluate"]["n"] = n
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)
+    shutil.copy(ROOT / "dvc.yaml", folder)
     data = folder / "data"
     sources = (
         sources or rng.choice(["self", "resolved", "expert"], size=problems, p=[0.6, 0.2, 0.2]).tolist()
@@ -85,7 +86,7 @@ def outcome(row: TrainingRow) -> Merged:
 
 def drawn(name: str, source: str) -> int:
     """How many samples adaptive sampling drew: 1 to 4 until one was right, or 4 without success."""
-    return 1 + int(name.split("-")[1]) % 4 if source == "self" else 4
+    return 1 + int(name.rpartition("-")[2]) % 4 if source == "self" and "-" in name else 4
 
 
 def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:
@@ -134,6 +135,7 @@ def answers(cell: str, problems: int, n: int, rng: np.random.Generator) -> list[
 def answer(benchmark: str, name: str, index: int, correct: bool) -> Evaluation:
     return Evaluation(
         benchmark=benchmark, id=name, index=index, correct=correct, extracted="3" if correct else None,
+        canonical="3" if correct else None,
         reason="equal" if correct else "no_answer", finish="stop", tokens=20 + index, response="1 + 2 = 3",
     )  # fmt: skip
 

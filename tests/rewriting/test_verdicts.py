@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.params import Params
 from stages.lib.verifier.verdicts import judge
 from tests.rewriting.test_copies import GUIDE, OWN
+from tests.run_stage import run_stage
 
 WRONG = GUIDE.replace("boxed{6}", "boxed{7}")
 TELLING = "As the worked solution says, the answer is $\\boxed{6}$."
@@ -38,14 +38,14 @@ def judged(params: Params, action: str, kind: str = "solution") -> list[Verdict]
     return list(judge_resolved(rows(), problems(), kind, params.verify, copy, workers=1))
 
 
-def test_reject(params: Params) -> None:
+def test_action_reject(params: Params) -> None:
     found = judged(params, "reject")
     assert [row.reason for row in found] == ["equal", "near_copy", "different", "mentions_solution", "cut_off"]
     assert [row.correct for row in found] == [True, False, False, False, False]
     assert [row.index for row in found] == list(range(5)) and found[1].extracted == "6"
 
 
-def test_flag_keeps_the_verdict_and_counts(params: Params) -> None:
+def test_action_flag_keeps_the_verdict_and_counts(params: Params) -> None:
     found = judged(params, "flag")
     assert [row.reason for row in found] == [
         "equal",
@@ -57,7 +57,7 @@ def test_flag_keeps_the_verdict_and_counts(params: Params) -> None:
     assert [row.correct for row in found] == [True, True, False, True, False]
 
 
-def test_ignore_is_the_plain_verdict(params: Params) -> None:
+def test_action_ignore_gives_the_plain_verdict(params: Params) -> None:
     plain = list(judge(rows(), {"p": "6"}, params.verify, workers=1))
     assert judged(params, "ignore") == plain and [row.reason for row in plain] == PLAIN
 
@@ -106,8 +106,7 @@ def test_verify_counts_the_reasons(checkout: Path, monkeypatch: pytest.MonkeyPat
     data = checkout / "data"
     write(data / "problems.jsonl", problems("a", "b").values())
     write(data / "resolved" / "solution.jsonl", [*rows("a"), *rows("b")[1:3]])
-    monkeypatch.setattr(sys, "argv", ["verify", "resolve-solution"])
-    verify.main()
+    run_stage(verify, "resolve-solution")
     counts = json.loads((data / "counts" / "verify-resolve-solution.json").read_text())
     tail = "_kept" if action == "flag" else ""
     assert counts["reasons"] == {

@@ -31,6 +31,7 @@ from stages.lib.training import losses
 from stages.lib.training.batches import Example, encode
 from stages.lib.training.probe import COLUMNS, ProbeCallback, choose
 from tests.run.damage import flip
+from tests.run_stage import run_stage
 from tests.training.rows import rows
 
 
@@ -61,8 +62,7 @@ def change(root: Path, section: str, **values: object) -> None:
 
 def stage(*words: str) -> None:
     """Run the stage here: most of a process of its own would be imports."""
-    sys.argv = ["train", *words]
-    train.main()
+    run_stage(train, *words)
 
 
 def weights(root: Path, cell: str) -> bytes:
@@ -325,6 +325,7 @@ def nll(model: torch.nn.Module, examples: list[Example]) -> float:
     return total / sum(len(e.response) for e in examples)
 
 
+@pytest.mark.slow
 def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     change(project, "loss", kl=0.1)
     stage("rewritten", "dft", "0")
@@ -340,6 +341,7 @@ def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: Path) -> None:
     """All of its processes: one that went ahead would wait for the others' rendezvous until that gives up."""
     (project / ".scratch").mkdir()
@@ -370,12 +372,12 @@ def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: 
     ("words", "message"),
     [
         (["rewritten", "dtf", "0"], "loss 'dtf' is unknown; there are sft, dft, ratio, iw-sft, eaft, idft"),
-        (["rewritten", "dft"], "train takes data, loss and seed"),
-        (["rewritten", "dft", "one"], "train takes data, loss and seed"),
+        (["rewritten", "dft"], "train takes `DATA LOSS SEED`"),
+        (["rewritten", "dft", "one"], "seed is a whole number, not 'one'"),
         (["mine", "dft", "0"], "mine.jsonl: no such file"),
     ],
 )
-def test_wrong_words_are_named(project: Path, words: list[str], message: str) -> None:
+def test_wrong_arguments_are_named(project: Path, words: list[str], message: str) -> None:
     with pytest.raises(StageError, match=message):
         stage(*words)
 

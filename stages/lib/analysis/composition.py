@@ -7,10 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from stages.lib.analysis.arms import arms
-from stages.lib.records import Evaluation, Merged, RecordError, Verdict, read
+from stages.lib.records import SOURCES, Cell, Evaluation, Merged, RecordError, Verdict, read
 from stages.lib.run.params import Grid, Resolve, Sample
-
-SOURCES = ("self", "resolved", "expert")
 
 
 def composition(merged: dict[str, Merged], pairs: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +55,7 @@ def verdict_reasons(data: Path, grid: Grid, guides: Sequence[str]) -> pd.DataFra
     counts: dict[str, Counter[str]] = {}
     for name in ("expert", "sample", *(f"resolve-{guide}" for guide in guides)):
         counts[name] = Counter(row.reason for row in read(Verdict, data / "verdicts" / f"{name}.jsonl"))
-    cells = [f"{arm.data}-{arm.loss}-{seed}" for arm in arms(grid) for seed in grid.seed]
+    cells = [Cell(arm.data, arm.loss, seed).name for arm in arms(grid) for seed in grid.seed]
     for name in ("base", *cells):
         found = read(Evaluation, data / "evaluations" / f"{name}.jsonl")
         counts[f"evaluate-{name}"] = Counter(row.reason for row in found)

@@ -8,8 +8,6 @@ Only the cells of the grid are read; files of cells outside the current grid are
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.lib.analysis.arms import BASE, arms
-from stages.lib.records import Evaluation, RecordError, read
+from stages.lib.records import Cell, Evaluation, RecordError, read
 from stages.lib.run.params import Grid, root
-from stages.lib.verifier.exact import Irrational, Undefined, exact
-from stages.lib.verifier.limits import Guarded, Unparsed
-from stages.lib.verifier.normalize import readings, squeeze, tidy
-from stages.lib.verifier.parser import parse
 
 
 @dataclass(frozen=True)
@@ -50,16 +44,16 @@ def read_answers(grid: Grid) -> AllAnswers:
     base = _read(folder / "base.jsonl")
     result = {BASE: _stack([base], base)}
     for arm in arms(grid):
-        cells = [folder / f"{arm.data}-{arm.loss}-{seed}.jsonl" for seed in grid.seed]
+        cells = [folder / f"{Cell(arm.data, arm.loss, seed).name}.jsonl" for seed in grid.seed]
         result[arm.name] = _stack([_same(_read(path), base, path) for path in cells], base)
     return result
 
 
-Cell = dict[str, dict[str, list[Evaluation]]]  # benchmark -> problem id -> responses
+Responses = dict[str, dict[str, list[Evaluation]]]  # benchmark -> problem id -> responses
 
 
-def _read(path: Path) -> Cell:
-    cell: Cell = {}
+def _read(path: Path) -> Responses:
+    cell: Responses = {}
     for row in read(Evaluation, path):
         cell.setdefault(row.benchmark, {}).setdefault(row.id, []).append(row)
     if not cell:
@@ -73,7 +67,7 @@ def _read(path: Path) -> Cell:
     return cell
 
 
-def _same(cell: Cell, base: Cell, path: Path) -> Cell:
+def _same(cell: Responses, base: Responses, path: Path) -> Responses:
     shape = {(name, id, len(rows)) for name, problems in cell.items() for id, rows in problems.items()}
     wanted = {(name, id, len(rows)) for name, problems in base.items() for id, rows in problems.items()}
     if shape != wanted:
@@ -82,7 +76,7 @@ def _same(cell: Cell, base: Cell, path: Path) -> Cell:
     return cell
 
 
-def _stack(cells: list[Cell], base: Cell) -> dict[str, Answers]:
+def _stack(cells: list[Responses], base: Responses) -> dict[str, Answers]:
     return {name: _answers([[cell[name][id] for id in base[name]] for cell in cells]) for name in base}
 
 
@@ -102,31 +96,15 @@ def _answers(rows: list[list[list[Evaluation]]]) -> Answers:
 
 
 def _classes(rows: list[Evaluation]) -> list[int]:
-    """Equal answers share a number: all right ones are 0, an absent one is -1. Wrong ones are equal as `vote` says."""
-    numbers: dict[Fraction | str, int] = {}
+    """Equal answers share a number: all right ones are 0, an absent one is -1, wrong ones are equal where their
+    canonical forms are."""
+    numbers: dict[str, int] = {}
     result = []
     for row in rows:
         if row.correct:
             result.append(0)
-        elif row.extracted is None:
+        elif row.canonical is None:
             result.append(-1)
         else:
-            result.append(numbers.setdefault(vote(row.extracted), len(numbers) + 1))
+            result.append(numbers.setdefault(row.canonical, len(numbers) + 1))
     return result
-
-
-@lru_cache(maxsize=65_536)
-def vote(answer: str) -> Fraction | str:
-    r"""What an answer votes for: its value if it is rational (1/2, 0.5 and \frac12 vote alike), else its spelling.
-
-    The verifier's equality would unite a few more (sums of roots, sets in another order), but it compares two answers
-    at a time, and is not transitive where it rounds.
-    """
-    try:
-        text = tidy(answer)
-    except Guarded:
-        return answer
-    try:
-        return exact(parse(readings(text)[0]))
-    except (Guarded, Unparsed, Irrational, Undefined, RecursionError, OverflowError):
-        return squeeze(text)

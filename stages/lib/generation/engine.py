@@ -3,9 +3,9 @@ this machine), ray.py (a Ray cluster).
 
     rows = engine.generate([Request("train-17", 0, prompt_ids)], params.sample, seed=0)   # list[Rollout], same order
 
-Prompts fit the policy's context window, which the stages see to before they open an engine (generation.fitting).
-Each request draws from a random stream of its own, named by (seed, id, index), so a response does not depend on which
-others share its batch (up to floating point), and a restarted stage ends in the rows of an uninterrupted one.
+Prompts fit the policy's context window: the stages check this before they open an engine (rollouts.fitting).
+Each request draws from its own random stream, named by (seed, id, index). So a response does not depend on the others
+in its batch (up to floating point), and a restarted stage ends with the rows of an uninterrupted one.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class Request:
 
 
 class Engine(Protocol):
-    """What sample, resolve and evaluate need of an engine."""
+    """The members of an engine that sample, resolve and evaluate use."""
 
-    chunk: int  # requests that are worth handing over at once
-    batch: int | None  # requests that are computed together; None: the engine sees to that itself
+    chunk: int  # requests to hand over at once
+    batch: int | None  # requests that are computed together; None: the engine decides
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
         """One rollout per request, in their order."""
@@ -74,14 +74,14 @@ def assign(requests: Sequence[Request], chunk: int, batch: int | None, engines: 
 
 
 def in_order(portions: Iterable[tuple[Sequence[int], list[Rollout]]]) -> list[Rollout]:
-    """The rows of all portions (places, their rows) by place."""
+    """The rows of all portions (positions, rows), sorted by position."""
     rows = {place: row for places, found in portions for place, row in zip(places, found, strict=True)}
     return [rows[place] for place in sorted(rows)]
 
 
 @contextmanager
 def memory_errors(remedy: str) -> Iterator[None]:
-    """Out of memory, on the GPU or the CPU, as one line with its remedy."""
+    """Turn running out of memory (GPU or CPU) into a PolicyError of one line that names the remedy."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -93,7 +93,7 @@ def memory_errors(remedy: str) -> Iterator[None]:
 
 
 def rollout(tokenizer: Any, request: Request, tokens: list[int], logprobs: list[float], finish: str) -> Rollout:
-    """The row of one drawn response; `logprobs` are rounded already, to six decimals."""
+    """The row of one drawn response; `logprobs` are already rounded to six decimals."""
     text = tokenizer.decode(tokens[:-1] if finish == "stop" else tokens, skip_special_tokens=True)
     return Rollout(
         id=request.id,

@@ -1,16 +1,16 @@
-"""The data variants: training sets made of the expert's rows and the policy's own.
+"""The data variants: training sets of the expert's rows and the policy's own.
 
     training_sets(expert, own, seed, size)["rewritten"]    # {"train-17": TrainingRow(...), ...}
 
-    expert        the demonstrations as they came
+    expert        the demonstrations
     rewritten     a correct sample, else a correct re-solved response, else the demonstration: the method
-    self          the problems that a sample solved, alone
-    no-guide      a correct sample, else the expert's demonstration
-    solved        the expert's demonstrations of the problems that a sample solved: is it selection?
-    matched       as many of the rewritten as have the tokens of the expert's set: is it more tokens?
+    self          only the problems that a sample solved
+    no-guide      a correct sample, else the demonstration
+    solved        the demonstrations of the problems that a sample solved: is it the selection of problems?
+    matched       rewritten rows up to the number of tokens of the expert's set: is it the number of tokens?
 
-A new variant is one more line in `training_sets`; `grid.data` may then name it. (`answer-hint`, re-solved with the
-answer as the only guide, is made by fallback-merge where resolve.guides has `answer`.)
+A new variant is one more line in `training_sets`; `grid.data` may then name it. fallback-merge adds `answer-hint`
+(re-solved with the answer as the only guide) if resolve.guides has `answer`.
 """
 
 import random
@@ -22,8 +22,8 @@ Rows = dict[str, TrainingRow]  # by problem id, in the problems' order
 
 
 def training_sets(expert: Rows, own: Rows, seed: int, size: Callable[[TrainingRow], int]) -> dict[str, Rows]:
-    """Every data variant by name. expert: all problems' demonstrations; own: the policy's chosen responses; size: the
-    response tokens of a row."""
+    """Every data variant by name. expert: the demonstrations of all problems; own: the policy's chosen responses; size:
+    counts the response tokens of a row."""
     samples = {id_: row for id_, row in own.items() if row.source == "self"}
     rewritten = {**expert, **own}
     return {
@@ -37,7 +37,10 @@ def training_sets(expert: Rows, own: Rows, seed: int, size: Callable[[TrainingRo
 
 
 def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], int]) -> Rows:
-    """Rows in a random order until the next would exceed `budget` response tokens, back in their own order."""
+    """A random choice of rows with at most `budget` response tokens, in their original order.
+
+    Rows are taken in a random order until the next one would exceed the budget.
+    """
     order, kept, used = list(rows), set(), 0
     random.Random(f"{seed}:matched").shuffle(order)
     for id_ in order:
@@ -49,6 +52,7 @@ def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], in
 
 
 def expert_row(problem: Problem) -> TrainingRow:
+    """The expert's demonstration as a training row: text without token ids, which the trainer tokenizes."""
     return TrainingRow(
         id=problem.id,
         source="expert",
@@ -61,6 +65,7 @@ def expert_row(problem: Problem) -> TrainingRow:
 
 
 def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
+    """A rollout of the policy's as a training row, with the token ids and log-probabilities it was sampled with."""
     return TrainingRow(
         id=problem.id,
         source=source,

@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
     from stages.lib.run.params import Prompt
 
-PADDING = 0.1  # of the tokens of a micro-batch, at most
+PADDING = 0.1  # largest share of padding in a micro-batch
 
 
 @dataclass(frozen=True)
 class Example:
-    """One tokenized demonstration; `behaviour`: recorded log-probabilities of the response, where the loss asks."""
+    """One tokenized training row; `behaviour`: recorded log-probabilities of the response, if the loss needs them."""
 
     id: str
     prompt: list[int]
-    response: list[int]  # the end token included
+    response: list[int]  # with the end token
     behaviour: list[float] | None = None
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Example:
 def encode(
     rows: Sequence[TrainingRow], tokenizer: "PreTrainedTokenizerBase", prompt: "Prompt", behaviour: bool = False
 ) -> list[Example]:
-    """Tokenize rows under the plain prompt; with `behaviour` the recorded log-probabilities come along."""
+    """Tokenize rows under the plain prompt; `behaviour` adds the recorded log-probabilities."""
     examples = []
     for row in rows:
         ids = prompts.encode(tokenizer, prompts.plain(row.problem, prompt))
@@ -58,7 +58,7 @@ def encode(
 
 
 def recorded(row: TrainingRow, tokens: int) -> list[float]:
-    """log b_t of every response token: as sampled, or 0 (b_t = 1) for the expert's, whose density nobody knows."""
+    """log b_t of every response token: as recorded, or 0 (b_t = 1) for the expert's, whose density is unknown."""
     if row.source == "expert":
         return [0.0] * tokens
     if row.logprobs is None or len(row.logprobs) != tokens:
@@ -67,7 +67,7 @@ def recorded(row: TrainingRow, tokens: int) -> list[float]:
 
 
 def steps(rows: int, epochs: float, batch_size: int, seed: int) -> list[list[int]]:
-    """The rows of every optimizer step: each epoch a fresh permutation, cut into batches; its last may be smaller."""
+    """The rows of every optimizer step. Each epoch is a new permutation cut into batches; its last may be smaller."""
     left, batches, epoch = round(rows * epochs) or 1, [], 0
     while left > 0:
         order = list(range(rows))

@@ -1,4 +1,4 @@
-"""Restart points of training: picked up only if they still are what was written.
+"""Checkpoints of training: finds the newest one that is undamaged.
 
 last_checkpoint(folder, fsdp=False)   # "…/checkpoint-50"; the one before it if that one is damaged
 
@@ -18,17 +18,17 @@ import torch.distributed as dist
 
 from stages.lib.policy import out_of_memory
 from stages.lib.run.errors import StageError
-from stages.lib.run.restart import intact
+from stages.lib.run.restart import verified
 
 REFERENCE = "reference"  # the folder of the initial policy on the probe
 
 
 @contextmanager
 def readable(checkpoint: str | None) -> Iterator[None]:
-    """What a damaged checkpoint raises, as one line."""
+    """Turn the error of a damaged checkpoint into one line."""
     try:
         yield
-    except Exception as error:  # safetensors, zip, pickle and JSON fail in ways of their own
+    except Exception as error:  # safetensors, zip, pickle and JSON each raise their own exception types
         if out_of_memory(error) or getattr(error, "errno", None) not in (None, errno.ENOENT):
             raise
         reason = " ".join(str(error).split())[:200]
@@ -39,12 +39,12 @@ def readable(checkpoint: str | None) -> Iterator[None]:
 
 
 def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
-    """The newest checkpoint that was written to its end and is intact; damaged ones are removed, with a line on stderr.
+    """The newest complete and undamaged checkpoint; damaged ones are removed, with a line on stderr.
 
-    Of several processes the first looks, and tells the others: reading all of a checkpoint once is enough.
+    Of several processes, only the first reads the checkpoints; it tells the others.
 
     Raises:
-        StageError: it was written under FSDP and this run is not under it, or the other way round.
+        StageError: the checkpoint was written under FSDP and this run does not use it, or the other way round.
     """
     together = dist.is_available() and dist.is_initialized()
     found: list[tuple[str | None, bool]] = [newest(folder) if not together or dist.get_rank() == 0 else (None, fsdp)]
@@ -58,14 +58,14 @@ def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
 
 
 def newest(folder: Path) -> tuple[str | None, bool]:
-    """The newest intact checkpoint, and whether it was written under FSDP."""
+    """The newest undamaged checkpoint, and whether it was written under FSDP."""
     points = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
     if points and not intact(folder / REFERENCE, "without it training begins again"):
         drop_checkpoints(folder)
         return None, False
     for path in points:
-        if seal := intact(path, "going on from the restart point before it"):
-            return str(path), seal["fsdp"]
+        if written := verified(path, "going on from the restart point before it"):
+            return str(path), written["fsdp"]
         shutil.rmtree(path)
     return None, False
 

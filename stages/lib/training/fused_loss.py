@@ -1,10 +1,10 @@
-"""The output layer and the loss in one, a chunk of tokens at a time, so that tokens x vocabulary never exists.
+"""The output layer and the loss in one step, chunk by chunk: the [tokens, vocabulary] logits never exist at once.
 
     values = head_loss(Batch(hidden, targets), Head(weight), Objective("dft", params.loss, scale=1 / tokens))
     values["loss"].backward()
 
-The gradient by the logits is known in closed form, so it is taken while a chunk's logits exist; they are neither kept
-nor computed twice (the idea of fused linear cross-entropy, arXiv 2410.10989).
+The gradient with respect to the logits has a closed form. It is computed while a chunk's logits exist, so they are
+neither kept nor computed twice (the idea of fused linear cross-entropy, arXiv 2410.10989).
 
 Shapes: N response tokens, C of them in a chunk, D hidden size, V vocabulary.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from stages.lib.policy import wide_logits
 from stages.lib.training.losses import Objective, Tokens, divergence
 
-CHUNK = 2**24  # logits held at a time, 64 MiB in float32
+CHUNK = 2**24  # logits held at once: 64 MiB in float32
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Batch:
-    """N response tokens as the head sees them, and everything the loss wants to know of them."""
+    """N response tokens at the output layer, with the inputs of the loss."""
 
     hidden: Tensor  # [N, D] at the positions that predict the targets
     targets: Tensor  # [N]
@@ -75,7 +75,7 @@ class Batch:
 
 
 def head_loss(batch: Batch, head: Head, objective: Objective) -> dict[str, Tensor]:
-    """The loss (a scalar with a gradient) and what it was made of (one value a token, without).
+    """The loss, a scalar with a gradient, and its parts, [N] each and without one.
 
     Keys beside "loss": logp, weight; kl where there is an initial policy; with `objective.detail` also entropy,
     ref_logp, unclipped (the weight before clipping) and best (is the target the most probable token?).
@@ -89,7 +89,7 @@ def head_loss(batch: Batch, head: Head, objective: Objective) -> dict[str, Tenso
 
 
 class _HeadLoss(torch.autograd.Function):
-    """The loss with its gradients, all of them ready when the forward pass ends."""
+    """The loss; its gradients are computed in the forward pass."""
 
     @staticmethod
     def forward(
@@ -124,7 +124,7 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def measure(tokens: Tokens, objective: Objective) -> dict[str, Tensor]:
-    """The per-token values that the loss is made of and, in detail, those worth logging; each [C]."""
+    """The per-token parts of the loss, [C] each; with `objective.detail` also the values for the log."""
     values = {"logp": tokens.logp, "weight": objective.weights(tokens)}
     if tokens.reference is not None and (objective.kl_scale or objective.detail):
         values["kl"] = divergence(tokens, objective.options.kl_direction)

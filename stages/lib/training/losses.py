@@ -1,4 +1,4 @@
-"""The losses: token weights as pure functions, and the divergence that keeps the policy near its start.
+"""The losses: token weights as pure functions, and the KL penalty to the reference policy.
 
     loss = scale * sum_t -w_t log p_t  +  kl_scale * sum_t KL_t          p_t = pi_theta(y_t | x, y_<t)
 
@@ -7,7 +7,7 @@ policy pi_0 (the reference policy) and pi_theta over the whole vocabulary. The t
 the whole optimizer step (scale = 1 / response tokens, kl_scale = beta / response tokens). To add a loss: a function
 below, its line in WEIGHTS, a test; `grid.loss` may then name it.
 
-Shapes: C tokens (a chunk of them, see `head`), V vocabulary.
+Shapes: C tokens (one chunk, see fused_loss.py), V vocabulary.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ NEEDS_BEHAVIOUR = ("ratio",)  # these at the recorded behaviour
 
 
 class Tokens:
-    """What a weight may look at, one value per token; computed when first asked for."""
+    """The quantities that a weight may use, one value per token; computed on first access."""
 
     def __init__(
         self, log_probs: Tensor, targets: Tensor, reference: Tensor | None = None, behaviour: Tensor | None = None
@@ -71,7 +71,7 @@ def dft(tokens: Tokens, options: Loss) -> Tensor:
 
 
 def ratio(tokens: Tokens, options: Loss) -> Tensor:
-    """w = clip(p_t / b_t, low, high): the importance weight itself, b_t being known where we sampled (ours)."""
+    """w = clip(p_t / b_t, low, high): the importance weight with the recorded b_t (ours)."""
     assert tokens.behaviour is not None, "the ratio loss needs the recorded behaviour log-probabilities"
     return (tokens.logp - tokens.behaviour).exp().clamp(options.clip.low, options.clip.high)
 
@@ -82,7 +82,7 @@ def iw_sft(tokens: Tokens, options: Loss) -> Tensor:
 
 
 def eaft(tokens: Tokens, options: Loss) -> Tensor:
-    """w = (H_top20 / 3)^alpha, ln 20 being about 3: confident tokens teach less (EAFT, arXiv 2601.02151)."""
+    """w = (H_top20 / 3)^alpha; 3 is about ln 20, so confident tokens weigh less (EAFT, arXiv 2601.02151)."""
     return (tokens.top_entropy / 3) ** options.eaft_alpha
 
 
@@ -103,10 +103,10 @@ WEIGHTS: dict[str, Callable[[Tokens, Loss], Tensor]] = {
 
 
 def named(name: str, options: Loss) -> tuple[str, Loss]:
-    """A name of `grid.loss` as its weights and options: `dft` takes loss.kl, `dft-kl0.05` a penalty of its own.
+    """Split a name of `grid.loss` into weights and options: `dft` takes loss.kl, `dft-kl0.05` sets it to 0.05.
 
     Raises:
-        ParamsError: no such weights, or no number of at least 0 behind `-kl`.
+        ParamsError: unknown weights, or no number of at least 0 after `-kl`.
     """
     weights, penalised, beta = name.partition("-kl")
     if weights not in WEIGHTS:

@@ -1,4 +1,4 @@
-"""The policy as the trainer needs it: a causal model whose call ends in the loss, and the frozen policy it started as.
+"""The policy for the trainer: a causal model whose call returns the loss, and the frozen reference policy.
 
 model = prepare(load_model(params.policy), params.train.lora, seed)
 model(**arguments_of(collate(examples)), objective=Objective("dft", params.loss, scale=1 / tokens))["loss"].backward()
@@ -23,7 +23,7 @@ from stages.lib.training.losses import Objective
 
 
 def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
-    """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
+    """The policy ready for training: float32 weights, our forward in place of its own, LoRA if `lora.rank` > 0."""
     logging.disable_progress_bar()  # one bar is enough
     check_head(model.float())
     attach(model)
@@ -43,10 +43,10 @@ def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
 
 
 def attach(model: PreTrainedModel) -> PreTrainedModel:
-    """Let a causal model's call end in the loss instead of logits.
+    """Make a causal model's call return the loss instead of logits.
 
-    Replacing its forward, and its head's, keeps the head's product inside the calls of both: there sharded weights are
-    gathered, gradients synchronised and autocast is on, whatever wraps the model.
+    The loss must be computed inside model.forward and lm_head.forward: FSDP gathers weights, DDP synchronises gradients
+    and autocast applies only there.
     """
     model.forward = MethodType(forward, model)
     layer = model.get_output_embeddings()
@@ -94,7 +94,7 @@ def layer_head(layer: Any) -> Head:
 
 @torch.no_grad()
 def check_head(model: PreTrainedModel) -> None:
-    """Refuse a model whose logits are more than its head on its last hidden state (soft caps, scales, ...)."""
+    """Refuse a model that changes its logits after the output layer (soft caps, scales, ...)."""
     ids = torch.arange(8, device=model.device)[None]  # [1, 8]
     logits = model(input_ids=ids, use_cache=False).logits[0]
     hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
@@ -108,14 +108,14 @@ def check_head(model: PreTrainedModel) -> None:
 
 
 class Reference:
-    """The frozen initial policy: a copy, or with an adapter the policy itself with the adapter switched off."""
+    """The frozen reference policy: a copy, or with an adapter the policy itself with the adapter switched off."""
 
     def __init__(self, model: nn.Module):
         self.adapted = hasattr(model, "disable_adapter")
         self.model: Any = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
 
     def place(self, accelerator: Accelerator) -> None:
-        """To the device, or in shards over the devices, as the policy is."""
+        """Put it on the device, or shard it over the devices, as the policy is."""
         if not self.adapted:
             sharded = accelerator.is_fsdp2
             self.model = (

@@ -1,10 +1,10 @@
 """The probe: fixed problems whose responses in the cell's own data are scored along training.
 
-One row per step and probe (the data set that its responses are from), per-token statistics over all response tokens:
+One row per step and data set, with per-token statistics over all response tokens:
 {"data": "rewritten", "loss": "dft", "seed": 0, "step": 12, "tokens": 20480, "probe": "rewritten", "nll": 1.2, ...}
 
-Its own data only: a cell then depends on no other training set, and a change of the rewritten data leaves the expert's
-cells alone.
+The probe uses the cell's own data only. So a cell depends on no other training set, and a change of the rewritten data
+does not re-run the expert's cells.
 """
 
 import hashlib
@@ -24,7 +24,8 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from stages.lib import importance
 from stages.lib.run.files import replacing
-from stages.lib.run.restart import seal
+from stages.lib.run.lock import rank
+from stages.lib.run.restart import write_checksums
 from stages.lib.training import batches
 from stages.lib.training.batches import Example
 from stages.lib.training.checkpoints import REFERENCE
@@ -41,7 +42,7 @@ COLUMNS = (
 
 
 def choose(examples: Sequence[Example], n: int) -> list[Example]:
-    """n of the responses, the same problems in every cell whose data have them: the first by a hash of their ids."""
+    """n of the responses, first by a hash of their ids: cells with the same problems choose the same ones."""
     return sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())[:n]
 
 
@@ -144,10 +145,10 @@ def gathered(mine: dict[int, Any]) -> dict[int, Any]:
 
 
 def summary(values: dict[str, np.ndarray], last: np.ndarray, objective: Objective) -> dict[str, float]:
-    """The statistics of one kind from per-token values [N]; `last` are the places of the end tokens.
+    """Statistics of one data set from per-token values [N]; `last` holds the positions of the end tokens.
 
-    weight_var, ess, logp_var: of w = p, the behaviour probability taken as 1; ratio_*: of pi_theta / pi_0;
-    loss_weight_*: of the weights that the loss uses, unclipped_ess: of the same before clipping.
+    weight_var, ess, logp_var: of w = p (the behaviour probability is taken as 1); ratio_*: of pi_theta / pi_0;
+    loss_weight_*: of the weights in the loss; unclipped_ess: of the same weights before clipping.
     """
     logp, weight = values["logp"], values["weight"]
     log_ratio = logp - values["ref_logp"]
@@ -173,17 +174,13 @@ def summary(values: dict[str, np.ndarray], last: np.ndarray, objective: Objectiv
 
 
 def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """The rows as CSV, with enough digits to be exact in float32."""
+    """Write the rows as CSV, with enough digits for exact float32 values."""
     with replacing(path) as file:
         file.write(",".join(COLUMNS) + "\n")
         for row in rows:
             file.write(
                 ",".join(f"{row[key]:.9g}" if isinstance(row[key], float) else str(row[key]) for key in COLUMNS) + "\n"
             )
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", 0))
 
 
 def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -193,7 +190,7 @@ def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
 class ProbeCallback(TrainerCallback):
     """Scores the probe every so many steps and shows the essentials on a progress bar.
 
-    Its rows live in the Trainer's state, so checkpoints carry them.
+    The rows are part of the Trainer's state, so checkpoints hold them.
     """
 
     def __init__(self, probe: Probe, task: TrainingTask, every: int, name: str):

@@ -1,11 +1,10 @@
-"""Fine-tuning: transformers' Trainer with this project's batches, losses and restart points.
+"""Fine-tuning: transformers' Trainer with this project's batches, losses and checkpoints.
 
     tuner = Finetuner(prepare(model, lora), TrainingTask(examples, steps, "dft", params.loss), args, tokens=8192)
     tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
-What the Trainer counts as a batch is one whole optimizer step; `training_step` walks over its micro-batches. So any
-batch size splits over any number of devices, the loss is normalised over the step, and the same rows make up a step
-whatever the hardware.
+One batch of the Trainer is one whole optimizer step; `training_step` loops over its micro-batches. So any batch size
+splits over any number of devices, the loss is normalised over the step, and a step has the same rows on all hardware.
 """
 
 import math
@@ -28,8 +27,8 @@ from transformers import (
 from stages.lib.policy import gpu_count, load_model, load_tokenizer
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing_folder
-from stages.lib.run.params import Hardware, Loss, Params, Train
-from stages.lib.run.restart import seal
+from stages.lib.run.params import Hardware, Lora, Loss, Policy, Train
+from stages.lib.run.restart import write_checksums
 from stages.lib.training import batches
 from stages.lib.training.batches import Example
 from stages.lib.training.checkpoints import readable
@@ -95,7 +94,7 @@ class Finetuner(Trainer):
             )
 
     def get_train_dataloader(self) -> DataLoader:
-        """Steps in their given order; each process takes its own share of every step."""
+        """Steps in the given order; each process takes its share of every step."""
         return DataLoader(
             self.task.steps,  # type: ignore[arg-type]  # a list is data enough
             batch_size=1,
@@ -136,7 +135,7 @@ class Finetuner(Trainer):
         return outputs["loss"]
 
     def step_objective(self, model: nn.Module, inputs: dict[str, Any]) -> Objective:
-        """The loss, normalised over the whole step; times the processes, over which gradients are averaged."""
+        """The loss normalised over the whole step, times the number of processes because gradients are averaged."""
         scale = self.accelerator.num_processes / inputs["tokens"]
         objective = self.task.objective(scale=scale, kl_scale=self.task.options.kl * scale)
         if self.task.options.weight_normalisation == "none":
@@ -145,7 +144,7 @@ class Finetuner(Trainer):
 
     @torch.no_grad()
     def weight_sum(self, model: nn.Module, inputs: dict[str, Any]) -> float:
-        """Sum of the weights over the step, which their mean needs before the first gradient is taken."""
+        """Sum of the weights over the step; their mean must be known before the first gradient."""
         weights = torch.zeros((), device=self.args.device, dtype=torch.float64)
         for micro in inputs["micro"]:
             reference = self.reference(micro) if self.reference else None
@@ -157,7 +156,7 @@ class Finetuner(Trainer):
         return nullcontext() if last else self.accelerator.no_sync(model)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
-        """Called before every update: the place to stop before a broken gradient reaches the weights."""
+        """Stop at a loss or gradient that is not finite; the Trainer calls this before every update."""
         norm, loss = float(super()._get_grad_norm(model, grad_norm)), float(self.step_loss)
         if not (math.isfinite(norm) and math.isfinite(loss)):
             what = f"loss {loss}, gradient norm {norm}: not finite"
@@ -187,7 +186,7 @@ class Finetuner(Trainer):
 
 
 def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
-    """The Trainer's arguments: AdamW, linear warm-up and cosine decay, as the params say."""
+    """The Trainer's arguments: AdamW, linear warm-up and cosine decay, with the params' values."""
     cuda = gpu_count() > 0
     args = TrainingArguments(
         output_dir=str(folder),
@@ -220,21 +219,21 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
     return args
 
 
-def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> None:
-    """Write the policy as a Hugging Face folder, whole or not at all; the adapter alone if the params say so."""
+def save(tuner: Finetuner, policy: Policy, lora: Lora, dtype: torch.dtype, folder: Path) -> None:
+    """Write the policy as a Hugging Face folder, atomically; the adapter only, if train.lora.save is adapter."""
     model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
     if tuner.is_fsdp_enabled:
         state = tuner.accelerator.get_state_dict(tuner.model_wrapped)  # gathers the shards, on the first process
     if not tuner.is_world_process_zero():
         return
     if tuner.is_fsdp_enabled:
-        model = prepare(load_model(params.policy), params.train.lora)
+        model = prepare(load_model(policy), lora)
         model.load_state_dict(state)
-    adapter = params.train.lora.rank and params.train.lora.save == "adapter"
-    model = model.merge_and_unload() if params.train.lora.rank and not adapter else model
+    adapter = lora.rank and lora.save == "adapter"
+    model = model.merge_and_unload() if lora.rank and not adapter else model
     if adapter:
-        model.peft_config["default"].revision = params.policy.revision  # of the base, which is loaded with the adapter
+        model.peft_config["default"].revision = policy.revision  # of the base, which is loaded with the adapter
     model.config.use_cache = True  # the Trainer switches it off
     with replacing_folder(folder) as partial:
         model.to(dtype).save_pretrained(partial)
-        load_tokenizer(params.policy).save_pretrained(partial)
+        load_tokenizer(policy).save_pretrained(partial)

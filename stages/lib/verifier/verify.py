@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
+from stages.lib.verifier.exact import Irrational, Undefined, exact
 from stages.lib.verifier.extract import extract, reference_text
-from stages.lib.verifier.limits import MAX_ANSWER, Guarded
-from stages.lib.verifier.normalize import readings, tidy
+from stages.lib.verifier.limits import MAX_ANSWER, Guarded, Unparsed
+from stages.lib.verifier.normalize import readings, squeeze, tidy
+from stages.lib.verifier.parser import parse
 from stages.lib.verifier.pool import Workers
 from stages.lib.verifier.quick import judge
 from stages.lib.verifier.worker import oversized, slow_readable
@@ -99,6 +101,24 @@ def verify_stream(
                 yield _settled(waiting.popleft())
         while waiting:
             yield _settled(waiting.popleft())
+
+
+@lru_cache(maxsize=65_536)
+def canonical(answer: str) -> str:
+    r"""The spelling by which equal answers are counted: an answer's value if it is rational (1/2, 0.5 and \frac12 are
+    all 1/2), else its own spelling without what carries no meaning.
+
+    The verifier's equality would unite a few more (sums of roots, sets in another order), but it compares two answers
+    at a time, and is not transitive where it rounds.
+    """
+    try:
+        text = tidy(answer)
+    except Guarded:
+        return answer
+    try:
+        return str(exact(parse(readings(text)[0])))
+    except (Guarded, Unparsed, Irrational, Undefined, RecursionError, OverflowError, ValueError):
+        return squeeze(text)  # ValueError: Python writes no number of more than 4300 digits
 
 
 def versions() -> dict[str, str]:
