@@ -73,7 +73,7 @@ SHAPES = {
 
 
 class Peak(TorchDispatchMode):
-    """Counts the bytes of the storages that are made under it and alive, and the most that ever were; none of `known`."""
+    """Counts the bytes of the storages that are made under it and alive."""
 
     def __init__(self, known: Iterable[Tensor] = ()) -> None:
         super().__init__()
@@ -117,9 +117,8 @@ def training_step(params: Params, shape: Shape) -> Step:
     length = params.train.max_length
     rows = max(1, params.hardware.train_tokens // length)
     with FakeTensorMode(allow_non_fake_inputs=True), as_on_a_gpu():
-        built: Any = shape.build()
-        built.float = lambda: built  # it is float32; fake weights cannot be cast in place
-        trained: Any = model.prepare(built, params.train.lora)
+        with patch.object(torch.nn.Module, "_apply", lambda module, *_, **__: module):  # fake weights cannot be moved
+            trained: Any = model.prepare(shape.build(), params.train.lora)
         if params.hardware.gradient_checkpointing:
             trained.gradient_checkpointing_enable({"use_reentrant": False})
             trained.enable_input_require_grads()

@@ -51,17 +51,17 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
         raise StageError(f"data/train/{cell.data}.jsonl: no row fits into train.max_length {params.train.max_length}")
 
     set_threads(params.policy, params.hardware.threads)
-    plan = steps(len(fitting), params.train.epochs, params.train.batch_size, seed)
+    plan = steps(len(fitting), params.train.epochs, params.train.batch_size, cell.seed)
     task = TrainingTask(fitting, plan, weights, options)
-    args = arguments(params.train, params.hardware, len(plan), seed, folder)
+    args = arguments(params.train, params.hardware, len(plan), cell.seed, folder)
     model = load_model(params.policy)
-    check_tokens(cell.data, fitting, model.get_input_embeddings().num_embeddings)
+    check_tokens(cell.data, fitting, len(model.get_input_embeddings().weight))
     dtype = model.dtype  # to save in; training is in float32
-    model = prepare(model, params.train.lora, seed)
-    probe = Probe({data: choose(fitting, params.train.probe_n)}, params.hardware.train_tokens, args.device)
-    watch = ProbeCallback(probe, task, params.train.probe_every, name)
+    model = prepare(model, params.train.lora, cell.seed)
+    probe = Probe({cell.data: choose(fitting, params.train.probe_n)}, params.hardware.train_tokens, args.device)
+    watch = ProbeCallback(probe, task, params.train.probe_every, cell.name)
     tuner = Finetuner(model, task, args, params.hardware.train_tokens, watch)
-    unchanged(folder.name, scratch(data, loss, seed).name)
+    stage.assert_unchanged()
     with watch, memory("lower hardware.train_tokens, or set hardware.gradient_checkpointing"):
         tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 
@@ -69,9 +69,9 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
     save(tuner, params.policy, params.train.lora, dtype, folder / TRAINED / POLICY)
     if tuner.is_world_process_zero():
         write(curve, folder / TRAINED / CURVE)
-        seal(folder / TRAINED)
-        deliver(folder, name)
-        print(closing(name, task, curve, time.monotonic() - started, len(rows) - len(fitting)))
+        write_checksums(folder / TRAINED)
+        deliver(stage, cell, folder)
+        print(closing(cell.name, task, curve, time.monotonic() - started, len(rows) - len(fitting)))
 
 
 def deliver(stage: Stage, cell: Cell, folder: Path) -> None:
@@ -108,12 +108,6 @@ def check_tokens(data: str, examples: list[Example], vocabulary: int) -> None:
         if largest >= vocabulary:
             what = f"token {largest}, outside the policy's {vocabulary}"
             raise StageError(f"data/train/{data}.jsonl: row {example.id!r} has {what}; sample again with this policy")
-
-
-def scratch(data: str, loss: str, seed: int) -> Path:
-    """Where this cell's restart points are: under another name as soon as anything declared to DVC is another."""
-    declared = identity("train", item={"data": data, "loss": loss, "seed": seed})
-    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{declared}"
 
 
 def closing(name: str, task: TrainingTask, rows: list[dict], seconds: float, left_out: int) -> str:

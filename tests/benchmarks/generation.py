@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from stages.lib.generation.adaptive import solved_by
 from stages.lib.generation.engine import Engine, assign, chunks, stream_seed, uniforms
 from stages.lib.generation.hf import SeededSampler, TransformersEngine
 from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for

@@ -22,7 +22,7 @@ from stages.lib.run.exits import REMEDIES, one_line_errors
 from stages.lib.run.files import replacing, replacing_folder
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Policy
-from stages.lib.run.restart import COMPLETE, checksum, intact, seal
+from stages.lib.run.restart import COMPLETE, checksum, verified, write_checksums
 from stages.lib.training.checkpoints import REFERENCE, last_checkpoint
 from tests.run.damage import cut, flip, garble
 
@@ -231,7 +231,7 @@ def test_out_of_memory_names_the_remedy(error: Exception) -> None:
         raise error
 
 
-def test_other_errors_are_not_taken_for_it() -> None:
+def test_other_runtime_errors_are_not_taken_for_out_of_memory() -> None:
     with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_tokens"):
         raise RuntimeError("shapes do not match")
 

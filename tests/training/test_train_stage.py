@@ -150,14 +150,16 @@ def test_same_seed_same_bytes_and_hardware_is_not_identity(project: Path) -> Non
 KILLED = """
 import os, signal, sys
 from stages import train
+from stages.lib.run.stage import run
 from stages.lib.training.probe import ProbeCallback
+from tests.run_stage import run_stage
 plain = ProbeCallback.on_step_end
 def on_step_end(self, args, state, *rest, **more):
     plain(self, args, state, *rest, **more)
     if state.global_step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 ProbeCallback.on_step_end = on_step_end
-train.main()
+run(train.main, resumable=True)
 """
 
 

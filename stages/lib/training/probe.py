@@ -8,7 +8,6 @@ does not re-run the expert's cells.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,10 +53,10 @@ class Probe:
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
         self.order: dict[str, list[int]] = {}  # of the rows in the statistics, whatever the number of processes
         self.sizes: dict[str, list[int]] = {}  # response tokens of each row
-        rank, ranks = (dist.get_rank(), dist.get_world_size()) if together() else (0, 1)
+        place, ranks = (dist.get_rank(), dist.get_world_size()) if together() else (0, 1)
         for kind, examples in kinds.items():
             lengths = [len(example) for example in examples]
-            self.groups[kind] = batches.plan(lengths, ranks, tokens)[rank]
+            self.groups[kind] = batches.plan(lengths, ranks, tokens)[place]
             micro = [batches.collate([examples[row] for row in group]) for group in self.groups[kind]]
             self.batches[kind] = [_to(tensors, device) for tensors in micro]
             self.order[kind] = [row for group in batches.plan(lengths, 1, tokens)[0] for row in group]
@@ -81,12 +80,12 @@ class Probe:
         names: tuple[str, ...] = ("weight", "bias")
         head = {key: outputs[key].clone() for key in names if key in outputs}
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.reference | (head if _rank() == 0 else {}), folder / f"{_rank()}.safetensors")
+        save_file(self.reference | (head if rank() == 0 else {}), folder / f"{rank()}.safetensors")
         self.reference |= head
         if together():
             dist.barrier()
-        if _rank() == 0:
-            seal(folder)
+        if rank() == 0:
+            write_checksums(folder)
 
     def _load(self, folder: Path) -> dict[str, Tensor]:
         """Of all files what this process needs: the head, and the rows of its share."""
@@ -196,7 +195,7 @@ class ProbeCallback(TrainerCallback):
     def __init__(self, probe: Probe, task: TrainingTask, every: int, name: str):
         self.probe, self.task, self.every = probe, task, every
         self.tokens = task.tokens()
-        self.bar = tqdm(desc=f"train {name}", disable=_rank() > 0)
+        self.bar = tqdm(desc=f"train {name}", disable=rank() > 0)
 
     def __enter__(self) -> None: ...
 

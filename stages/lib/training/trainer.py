@@ -170,7 +170,9 @@ class Finetuner(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            seal(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled)
+            write_checksums(
+                Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         with readable(resume_from_checkpoint):
