@@ -1,77 +1,87 @@
 """Draw n responses per benchmark problem from one policy and verify them.
 
-    python -m stages.evaluate base             the initial policy
-    python -m stages.evaluate rewritten dft 0  the policy of one cell of the grid
-    data/evaluations/base.jsonl   {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, ...}
+    python -m stages.evaluate base 0.6             the initial policy, at temperature 0.6
+    python -m stages.evaluate rewritten dft 0 0    the policy of one cell of the grid, greedily: one response
+    data/evaluations/base-t0.6.jsonl   {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, ...}
 
 The prompt is the plain one that training saw. Cells that differ only in data or loss draw from the same random streams,
 so their differences are paired. A problem too long for the context window is not asked: its n responses are empty, of
 no tokens, cut off and wrong, for the reason "too_long".
 """
 
-import sys
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from tqdm import tqdm
 
-from stages.lib.generation.rollouts import fitting, open_engine, requests_for, rollouts
+from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Evaluation, Judgement, Problem, RecordError, Rollout, read, read_problems, write
-from stages.lib.run.journal import Journal, identity, unchanged
-from stages.lib.run.params import Params, ParamsError, Policy, load, root
-from stages.lib.run.stage import run
+from stages.lib.records import (
+    Cell,
+    Evaluation,
+    Problem,
+    RecordError,
+    Rollout,
+    Verdict,
+    evaluation_name,
+    read_problems,
+    write,
+)
+from stages.lib.run.params import Decoding, Hardware, Params, ParamsError, Policy, Prompt, Verify, root
+from stages.lib.run.stage import Stage, run
 from stages.lib.verifier.verdicts import judge
+from stages.lib.verifier.verify import canonical
 
 TOO_LONG = "too_long"
+CHOOSING = ("params.yaml:evaluate.n", "params.yaml:verify", "stages/lib/verifier")  # they shape no response
 Problems = dict[str, tuple[str, Problem]]  # benchmark/id -> the benchmark's name, the problem
 
 
-def main() -> None:
-    words = sys.argv[1:]
-    params, cell = load(), cell_of(words)
-    key = target_identity(words)
-    policy, seed = target(words, params)
-    problems = {f"{name}/{row.id}": (name, row) for name, row in benchmark_problems()}
-    asked = prompts_that_fit(problems, policy, params)
-    engine = open_engine(params.sample.engine, policy, params.hardware)
-    with Journal(f"evaluate-{cell}", unchanged(key, target_identity(words))) as journal:
-        rollouts(journal, requests_for(asked, params.evaluate.n), engine, params.evaluate, seed)
-        rows = list(evaluations(journal, problems, dict(asked), params))
-        write(root() / "data" / "evaluations" / f"{cell}.jsonl", rows)
-        journal.done()
+def main(stage: Stage) -> None:
+    params = stage.params
+    name, policy, seed = target(stage.item, params)
+    problems = {f"{benchmark}/{row.id}": (benchmark, row) for benchmark, row in benchmark_problems(stage)}
+    decoding = params.evaluate.decoding(temperature_of(stage.item["temperature"]))
+    requests = requests_for(prompts_that_fit(problems, policy, params.prompt, decoding), decoding.n)
+    engine = partial(open_engine, params.sample.engine, policy, params.hardware)
+    with stage.journal(unshaped_by=CHOOSING) as journal:
+        drawn = Drawn(journal, stage.checked(engine), decoding, seed)
+        drawn.draw(requests)
+        rows = list(evaluations(drawn, requests, problems, params.verify, params.hardware))
+        write(stage.data / "evaluations" / f"{evaluation_name(name, decoding.temperature)}.jsonl", rows)
+        journal.mark_delivered()
     accuracy = 100 * sum(row.correct for row in rows) / len(rows)
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())
-    print(f"evaluate {cell}: {accuracy:.1f} % of {len(rows)} responses correct ({reasons})")
+    print(
+        f"evaluate {name} at temperature {decoding.temperature:g}: {accuracy:.1f} % of {len(rows)} responses correct ({reasons})"
+    )
 
 
-def cell_of(words: list[str]) -> str:
-    """The name of what the command line asks for: base, or a cell of the grid."""
-    if words == ["base"]:
-        return "base"
-    if len(words) != 3 or not words[2].isdigit():
-        raise ParamsError(f"evaluate takes `base`, or data, loss and seed (rewritten dft 0), not {' '.join(words)!r}")
-    return "-".join(words)
+def target(item: dict[str, str], params: Params) -> tuple[str, Policy, int]:
+    """The evaluations' name, the policy and the sampling seed: of a cell, or without one of the base."""
+    if "data" not in item:
+        return "base", params.policy, params.evaluate.seed
+    cell = Cell.of(item)
+    folder = root() / "models" / "cells" / cell.name
+    return cell.name, replace(params.policy, name=str(folder), revision=None), params.evaluate.seed + cell.seed
 
 
-def target(words: list[str], params: Params) -> tuple[Policy, int]:
-    """The policy and sampling seed that the command line asks for."""
-    if words == ["base"]:
-        return params.policy, params.evaluate.seed
-    folder = root() / "models" / "cells" / cell_of(words)
-    return replace(params.policy, name=str(folder), revision=None), params.evaluate.seed + int(words[2])
+def temperature_of(word: str) -> float:
+    """Of the command line.
+
+    Raises:
+        ParamsError: it is written in another way than its file's name has it, so DVC would miss the file.
+    """
+    if word != f"{float(word):g}":
+        raise ParamsError(f"evaluate.temperatures has {word}: write it as {float(word):g}")
+    return float(word)
 
 
-def target_identity(words: list[str]) -> str:
-    if words == ["base"]:
-        return identity("evaluate-base")
-    return identity("evaluate", item=dict(zip(("data", "loss", "seed"), words, strict=True)))
-
-
-def benchmark_problems() -> Iterator[tuple[str, Problem]]:
-    folder = root() / "data" / "benchmarks"
+def benchmark_problems(stage: Stage) -> Iterator[tuple[str, Problem]]:
+    folder = stage.data / "benchmarks"
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise RecordError(f"{folder}: no benchmarks; `dvc repro prepare` makes them")
@@ -79,41 +89,67 @@ def benchmark_problems() -> Iterator[tuple[str, Problem]]:
         yield from ((file.stem, row) for row in read_problems(file))
 
 
-def prompts_that_fit(problems: Problems, policy: Policy, params: Params) -> list[tuple[str, list[int]]]:
+def prompts_that_fit(
+    problems: Problems, policy: Policy, prompt: Prompt, decoding: Decoding
+) -> list[tuple[str, list[int]]]:
     """(benchmark/id, prompt ids) of the problems that can be asked."""
     texts = {key: row.problem for key, (_, row) in problems.items()}
-    prompts = plain_prompts(load_tokenizer(policy), texts, params.prompt)
-    return fitting(prompts, params.evaluate, context_window(policy))
+    prompts = plain_prompts(load_tokenizer(policy), texts, prompt)
+    return fitting(prompts, decoding, context_window(policy))
 
 
-def evaluations(journal: Journal, problems: Problems, asked: Container[str], params: Params) -> Iterator[Evaluation]:
-    """n rows per problem, in their order: the rollouts in the journal, which has those of the problems that were asked,
-    with their verdicts."""
-    references = {key: row.answer for key, (_, row) in problems.items()}
-    verdicts = judge(read(Rollout, journal.path), references, params.verify, params.hardware.workers or None)
-    drawn = zip(read(Rollout, journal.path), tqdm(verdicts, desc="verify", unit="response"), strict=True)
+def evaluations(
+    drawn: Drawn, requests: list[Request], problems: Problems, verify: Verify, hardware: Hardware
+) -> Iterator[Evaluation]:
+    """n rows per problem, in the problems' order: its responses with their verdicts, or what stands for them where it
+    was not asked."""
+    asked, n = {request.id for request in requests}, drawn.decoding.n
+    judged = verdicts(drawn, requests, problems, verify, hardware)
     for key, (benchmark, problem) in problems.items():
-        for index in range(params.evaluate.n):
-            rollout, verdict = next(drawn) if key in asked else too_long(key, index)
-            yield Evaluation(
-                benchmark=benchmark,
-                id=problem.id,
-                index=rollout.index,
-                correct=verdict.correct,
-                extracted=verdict.extracted,
-                reason=verdict.reason,
-                finish=rollout.finish,
-                tokens=len(rollout.token_ids),
-                response=rollout.response,
-            )
-    assert next(drawn, None) is None, f"{journal.path} has more rows than were asked for"
+        for index in range(n):
+            yield answered(benchmark, problem, *next(judged)) if key in asked else unasked(benchmark, problem, index)
 
 
-def too_long(key: str, index: int) -> tuple[Rollout, Judgement]:
-    """What stands for a response of a problem that was not asked."""
-    rollout = Rollout(id=key, index=index, response="", finish="length", token_ids=[], logprobs=[])
-    return rollout, Judgement(id=key, index=index, correct=False, extracted=None, reason=TOO_LONG)
+def verdicts(
+    drawn: Drawn, requests: list[Request], problems: Problems, verify: Verify, hardware: Hardware
+) -> Iterator[tuple[Rollout, Verdict]]:
+    """The responses with their verdicts, streaming."""
+    references = {key: row.answer for key, (_, row) in problems.items()}
+    found: Iterable[Verdict] = judge(drawn.rows(requests), references, verify, hardware.workers or None)
+    bar = tqdm(found, total=len(requests), desc="verify", unit="response")
+    yield from zip(drawn.rows(requests), bar, strict=True)
+
+
+def answered(benchmark: str, problem: Problem, rollout: Rollout, verdict: Verdict) -> Evaluation:
+    return Evaluation(
+        benchmark=benchmark,
+        id=problem.id,
+        index=rollout.index,
+        correct=verdict.correct,
+        extracted=verdict.extracted,
+        canonical=None if verdict.extracted is None else canonical(verdict.extracted),
+        reason=verdict.reason,
+        finish=rollout.finish,
+        tokens=len(rollout.token_ids),
+        response=rollout.response,
+    )
+
+
+def unasked(benchmark: str, problem: Problem, index: int) -> Evaluation:
+    """What stands for a response to a problem that is too long to be asked."""
+    return Evaluation(
+        benchmark=benchmark,
+        id=problem.id,
+        index=index,
+        correct=False,
+        extracted=None,
+        canonical=None,
+        reason=TOO_LONG,
+        finish="length",
+        tokens=0,
+        response="",
+    )
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumable=True)

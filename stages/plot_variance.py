@@ -18,15 +18,15 @@ from stages.lib.analysis.evaluations import read_answers
 from stages.lib.analysis.frames import read_csv, write_csv
 from stages.lib.records import Merged, read_problems
 from stages.lib.report import figures, formatting, page, sentences, tables
-from stages.lib.run.params import Params, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.params import Params, root
+from stages.lib.run.stage import Stage, run
 
 FIGURES = ("ESS/N", "Var(log w)", "Var(w)")
 Frames = dict[str, pd.DataFrame]
 
 
-def main() -> None:
-    params, folder, data = load(), root() / "reports", root() / "data"
+def main(stage: Stage) -> None:
+    params, folder, data = stage.params, root() / "reports", stage.data
     merged = composition.read_merged(data)
     table, shares, frames = measure(params, data, merged)
     frames["accuracy"] = read_csv(folder / "table.csv")

@@ -13,7 +13,6 @@ problems, which takes problems to be independent. Training problems equal to a b
 (see `overlap`) too unless benchmarks.overlap.action is `report`.
 """
 
-import json
 import re
 from dataclasses import asdict
 from itertools import chain
@@ -22,13 +21,13 @@ from stages.lib.data import sources, testbed
 from stages.lib.data.near_duplicates import near_duplicates, repeated
 from stages.lib.data.readers import sliced, stem
 from stages.lib.records import Problem, RecordError, read_problems, write
-from stages.lib.run.files import replacing, replacing_folder
-from stages.lib.run.params import Benchmarks, Overlap, Problems, Source, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.files import replacing_folder, write_counts
+from stages.lib.run.params import Benchmarks, Overlap, Problems, Source
+from stages.lib.run.stage import Stage, run
 
 
-def main() -> None:
-    params = load()
+def main(stage: Stage) -> None:
+    params, data = stage.params, stage.data
     left_out: list[str] = []
     problems = training_problems(params.problems, left_out)
     benchmarks = benchmark_problems(params.benchmarks, left_out)
@@ -37,11 +36,11 @@ def main() -> None:
     kept = [row for row in problems if row.id not in gone]
     if not kept:
         raise RecordError("problems.source: every training problem is a benchmark problem too; use other problems")
-    write(root() / "data" / "problems.jsonl", kept)
-    with replacing_folder(root() / "data" / "benchmarks") as folder:
+    write(data / "problems.jsonl", kept)
+    with replacing_folder(data / "benchmarks") as folder:
         for name, rows in benchmarks.items():
             write(folder / f"{name}.jsonl", rows)
-    write_counts(len(kept), {name: len(rows) for name, rows in benchmarks.items()}, left_out, copies, twins)
+    count(len(kept), {name: len(rows) for name, rows in benchmarks.items()}, left_out, copies, twins)
 
 
 def resembling(problems: list[Problem], benchmarks: dict[str, list[Problem]], overlap: Overlap) -> list[dict]:
@@ -50,7 +49,7 @@ def resembling(problems: list[Problem], benchmarks: dict[str, list[Problem]], ov
     return [{**asdict(twin), "dropped": twin.equal or overlap.action == "drop"} for twin in found]
 
 
-def write_counts(size: int, sizes: dict[str, int], left_out: list[str], copies: dict, twins: list[dict]) -> None:
+def count(size: int, sizes: dict[str, int], left_out: list[str], copies: dict, twins: list[dict]) -> None:
     """List what was left out and why, and say how much."""
     counts = {
         "problems": size,
@@ -59,8 +58,7 @@ def write_counts(size: int, sizes: dict[str, int], left_out: list[str], copies: 
         "repeated": [{"id": id_, "first": first} for id_, first in copies.items()],
         "near_duplicates": twins,
     }
-    with replacing(root() / "data" / "counts" / "prepare.json") as file:
-        json.dump(counts, file, indent=2)
+    write_counts("prepare", counts)
     near = f"{len(twins)} nearly a benchmark's ({sum(twin['dropped'] for twin in twins)} dropped)"
     words = ", ".join(f"{name} {number}" for name, number in sizes.items())
     print(

@@ -6,31 +6,36 @@ and let it solve the problem again in its own way.
     data/counts/resolve-solution.json    # responses and tokens drawn, against resolve.n for every unsolved problem
 """
 
-import sys
 from functools import partial
 
-from stages.lib.generation.adaptive import draw, write_counts
-from stages.lib.generation.rollouts import open_engine
+from stages.lib.generation.adaptive import report_cost, sample_adaptively
+from stages.lib.generation.rollouts import Drawn, open_engine
 from stages.lib.policy import context_window, load_tokenizer
-from stages.lib.records import Judgement, Problem, Rollout, read, read_problems
-from stages.lib.rewriting.guides import GUIDES, Guided, GuideError
+from stages.lib.records import Problem, Verdict, read, read_problems
+from stages.lib.rewriting.guides import Guided, GuideError, known_guide
 from stages.lib.rewriting.verdicts import judge_resolved
-from stages.lib.run.journal import Journal, identity, unchanged
-from stages.lib.run.params import Params, ParamsError, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.params import Params
+from stages.lib.run.stage import Stage, run
+
+CHOOSING = (  # inputs that decide which responses are drawn, and shape none of them
+    "params.yaml:resolve.n",
+    "params.yaml:resolve.adaptive",
+    "params.yaml:resolve.wave",
+    "params.yaml:verify",
+    "params.yaml:copy",
+    "stages/lib/rewriting/copies.py",
+    "stages/lib/rewriting/verdicts.py",
+    "stages/lib/verifier",
+    "data/verdicts/sample.jsonl",
+)
 
 
-def main() -> None:
-    params, data = load(), root() / "data"
-    kind = sys.argv[1] if len(sys.argv) == 2 else ""
-    if kind not in GUIDES:
-        raise ParamsError(f"resolve takes one of {', '.join(GUIDES)}, not {kind!r}")
-    key = identity("resolve", item={"guide": kind})
-    solved = {row.id for row in read(Judgement, data / "verdicts" / "sample.jsonl") if row.correct}
-    problems = read_problems(data / "problems.jsonl", need_solution=True)
+def main(stage: Stage) -> None:
+    params, kind = stage.params, known_guide(stage.item["guide"])
+    solved = {row.id for row in read(Verdict, stage.data / "verdicts" / "sample.jsonl") if row.correct}
+    problems = read_problems(stage.data / "problems.jsonl", need_solution=True)
     unsolved = [row for row in problems if row.id not in solved]
     prompts, notes = guided_prompts(unsolved, kind, params) if unsolved else ([], {})
-    engine = open_engine(params.sample.engine, params.policy, params.hardware) if prompts else None
     verdicts = partial(
         judge_resolved,
         problems={row.id: row for row in unsolved},
@@ -39,14 +44,13 @@ def main() -> None:
         copy=params.copy,
         workers=params.hardware.workers or None,
     )
-    key = unchanged(key, identity("resolve", item={"guide": kind}))
-    out = data / "resolved" / f"{kind}.jsonl"
-    with Journal(f"resolve-{kind}", key) as journal, Journal(f"resolve-{kind}-solved", key) as closed:
-        draw(journal, closed, prompts, engine, params.resolve, verdicts)
-        journal.deliver(out)
-        closed.done()
-    counts = data / "counts" / f"resolve-{kind}.json"
-    words = write_counts(counts, read(Rollout, out), params.resolve, **notes)
+    engine = partial(open_engine, params.sample.engine, params.policy, params.hardware)
+    with stage.journal(unshaped_by=CHOOSING) as journal, stage.journal("solved") as closed:
+        drawn = Drawn(journal, stage.checked(engine), params.resolve, params.resolve.seed)
+        requests = sample_adaptively(drawn, closed, prompts, params.resolve, verdicts)
+        words = report_cost(stage.name, drawn, requests, params.resolve, **notes)
+        journal.deliver(stage.data / "resolved" / f"{kind}.jsonl", drawn.lines(requests))
+        closed.mark_delivered()
     print(f"resolve {kind}: {len(unsolved)} of {len(problems)} problems were unsolved; {words}")
 
 
@@ -69,4 +73,4 @@ def guided_prompts(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumable=True)

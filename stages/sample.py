@@ -10,34 +10,39 @@ changes and what not). The verdicts that decide it are the verifier's; the verif
 
 from functools import partial
 
-from stages.lib.generation.adaptive import draw, write_counts
-from stages.lib.generation.rollouts import fitting, open_engine
+from stages.lib.generation.adaptive import report_cost, sample_adaptively
+from stages.lib.generation.rollouts import Drawn, fitting, open_engine
 from stages.lib.policy import context_window, load_tokenizer
 from stages.lib.prompts import plain_prompts
-from stages.lib.records import Rollout, read, read_problems
-from stages.lib.run.journal import Journal, identity, unchanged
-from stages.lib.run.params import load, root
-from stages.lib.run.stage import run
+from stages.lib.records import read_problems
+from stages.lib.run.stage import Stage, run
 from stages.lib.verifier.verdicts import judge
 
+CHOOSING = (  # inputs that decide which responses are drawn, and shape none of them
+    "params.yaml:sample.n",
+    "params.yaml:sample.adaptive",
+    "params.yaml:sample.wave",
+    "params.yaml:verify",
+    "stages/lib/verifier",
+)
 
-def main() -> None:
-    params, data, key = load(), root() / "data", identity("sample")
-    problems = read_problems(data / "problems.jsonl")
+
+def main(stage: Stage) -> None:
+    params = stage.params
+    problems = read_problems(stage.data / "problems.jsonl")
     prompts = plain_prompts(load_tokenizer(params.policy), {row.id: row.problem for row in problems}, params.prompt)
     kept = fitting(prompts, params.sample, context_window(params.policy))
-    engine = open_engine(params.sample.engine, params.policy, params.hardware)
     references = {row.id: row.answer for row in problems}
     verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)
-    key, out = unchanged(key, identity("sample")), data / "samples.jsonl"
-    with Journal("sample", key) as journal, Journal("sample-solved", key) as solved:
-        draw(journal, solved, kept, engine, params.sample, verdicts)
-        journal.deliver(out)
-        solved.done()
-    too_long = len(prompts) - len(kept)
-    counts = data / "counts" / "sample.json"
-    print(f"sample: {write_counts(counts, read(Rollout, out), params.sample, problems_too_long=too_long)}")
+    engine = partial(open_engine, params.sample.engine, params.policy, params.hardware)
+    with stage.journal(unshaped_by=CHOOSING) as journal, stage.journal("solved") as solved:
+        drawn = Drawn(journal, stage.checked(engine), params.sample, params.sample.seed)
+        requests = sample_adaptively(drawn, solved, kept, params.sample, verdicts)
+        words = report_cost("sample", drawn, requests, params.sample, problems_too_long=len(prompts) - len(kept))
+        journal.deliver(stage.data / "samples.jsonl", drawn.lines(requests))
+        solved.mark_delivered()
+    print(f"sample: {words}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumable=True)

@@ -21,12 +21,11 @@ from tqdm import tqdm
 
 from stages.lib import prompts
 from stages.lib.policy import load_model, load_tokenizer, memory, response_ids, set_threads
-from stages.lib.records import Problem, RecordError, TrainingRow, read, read_problems
+from stages.lib.records import RESOLVED, SELF, Problem, RecordError, TrainingRow, read, read_problems
 from stages.lib.rewriting.guides import Guided
-from stages.lib.run.journal import identity, unchanged
-from stages.lib.run.params import Params, load, root
-from stages.lib.run.restart import drop_finished, finish
-from stages.lib.run.stage import run
+from stages.lib.run.params import Params, root
+from stages.lib.run.restart import mark_delivered, remove_recorded
+from stages.lib.run.stage import Stage, run
 from stages.lib.scoring.likelihood import Scorer
 from stages.lib.scoring.token_scores import BENCHMARK, ResponseScores, find_part, join, write_part
 
@@ -44,16 +43,17 @@ class Job:
     guided: list[int] | None
 
 
-def main() -> None:
-    params, key = load(), identity("score")
+def main(stage: Stage) -> None:
+    params = stage.params
     set_threads(params.hardware.threads)
-    problems = {problem.id: problem for problem in read_problems(root() / "data/problems.jsonl", need_solution=True)}
+    problems = {problem.id: problem for problem in read_problems(stage.data / "problems.jsonl", need_solution=True)}
     total = sum(1 for _ in rows(problems))
     tokenizer, model = load_tokenizer(params.policy), load_model(params.policy)
     scorer, context = Scorer(model), getattr(model.config, "max_position_embeddings", 2**31)
     guided = Guided(params.resolve.guides[0], tokenizer, params.prompt, params.resolve, context)
-    folder, parts, scored = root() / ".scratch" / f"score-{unchanged(key, identity('score'))}", [], 0
-    drop_finished("score", keep=folder)
+    stage.assert_unchanged()
+    folder, parts, scored = stage.folder(), [], 0
+    remove_recorded("score", keep=folder)
     source = rows(problems)
     with tqdm(total=total, desc="score", unit=" responses") as bar:
         while window := list(itertools.islice(source, WINDOW)):
@@ -66,8 +66,8 @@ def main() -> None:
                 part = write_part(folder, len(parts), scores)
             parts.append(part)
             bar.update(len(window))
-    tokens = join(parts, root() / "data/scores.parquet")
-    finish(folder, "score")
+    tokens = join(parts, stage.data / "scores.parquet")
+    mark_delivered(folder, stage.instance.name)
     more = f"; left out {total - scored} longer than the policy's context of {context} tokens" if scored < total else ""
     print(f"score: {scored} responses, {tokens} tokens under {params.policy.name}{more}")
 
@@ -103,7 +103,7 @@ def make_job(row: TrainingRow, problems: dict[str, Problem], guided: Guided) -> 
     """The guide is shortened exactly as it was in re-solving."""
     prompt = prompts.encode(guided.tokenizer, prompts.plain(row.problem, guided.prompt))
     response = response_ids(guided.tokenizer, row.response, row.token_ids)
-    return Job(row, prompt, response, guided(problems[row.id]).ids if row.source == "resolved" else None)
+    return Job(row, prompt, response, guided(problems[row.id]).ids if row.source == RESOLVED else None)
 
 
 def longest(job: Job) -> int:
@@ -115,7 +115,7 @@ def score(jobs: list[Job], scorer: Scorer, params: Params) -> list[ResponseScore
     size = params.hardware.score_batch
     plain = scorer.batched([(job.prompt, job.response) for job in jobs], size)
     behaviour: list[np.ndarray | None] = [None] * len(jobs)
-    for name, temperature in (("self", params.sample.temperature), ("resolved", params.resolve.temperature)):
+    for name, temperature in ((SELF, params.sample.temperature), (RESOLVED, params.resolve.temperature)):
         chosen = [i for i, job in enumerate(jobs) if job.row.source == name]
         for i, logp in zip(chosen, behaviour_logp([jobs[i] for i in chosen], temperature, scorer, size), strict=True):
             behaviour[i] = plain[i][0] if logp is None else logp
@@ -138,4 +138,4 @@ def behaviour_logp(jobs: list[Job], temperature: float, scorer: Scorer, size: in
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumable=True)

@@ -16,12 +16,12 @@ from stages.lib.analysis.effects import effects
 from stages.lib.analysis.evaluations import read_answers
 from stages.lib.analysis.frames import records, rows_where, write_csv
 from stages.lib.report import formatting, tables
-from stages.lib.run.params import Params, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.params import Params, root
+from stages.lib.run.stage import Stage, run
 
 
-def main() -> None:
-    params, folder, data = load(), root() / "reports", root() / "data"
+def main(stage: Stage) -> None:
+    params, folder, data = stage.params, root() / "reports", stage.data
     draws = Draws(params.report.resamples, params.report.confidence, params.report.seed)
     answers, merged = read_answers(params.grid), composition.read_merged(data)
     responses = gap.read_responses(data / "scores.parquet", (params.report.clip_low, params.report.clip_high))

@@ -8,19 +8,17 @@ data/training/rewritten-dft-0.csv        what the probe saw along training: one 
 Killed and started again it goes on from its last checkpoint in .scratch/, and a finished training is not repeated.
 """
 
-import os
-import sys
 import time
 from pathlib import Path
 
 from stages.lib.policy import load_model, load_tokenizer, memory, set_threads
-from stages.lib.records import TrainingRow, read
+from stages.lib.records import Cell, TrainingRow, read
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing
-from stages.lib.run.journal import identity, unchanged
-from stages.lib.run.params import Params, ParamsError, load, root
-from stages.lib.run.restart import drop_finished, finish, intact, link, seal
-from stages.lib.run.stage import run
+from stages.lib.run.lock import rank
+from stages.lib.run.params import Loss, Params, ParamsError, root
+from stages.lib.run.restart import hardlink, mark_delivered, remove_recorded, verified, write_checksums
+from stages.lib.run.stage import Stage, run
 from stages.lib.training.batches import Example, encode, steps
 from stages.lib.training.checkpoints import drop_checkpoints, last_checkpoint
 from stages.lib.training.losses import NEEDS_BEHAVIOUR, named
@@ -28,76 +26,71 @@ from stages.lib.training.model import prepare
 from stages.lib.training.probe import Probe, Watch, choose, write
 from stages.lib.training.trainer import Finetuner, Work, arguments, save
 
-TRAINED = "trained"  # what a finished training leaves in its folder of .scratch/, sealed
+TRAINED = "trained"  # what a finished training leaves in its folder of .scratch/, with checksums
 POLICY, CURVE = "policy", "curve.csv"  # and what is in it
 
 
-def main() -> None:
-    params = load()
-    data, loss, seed = cell(sys.argv[1:], params)
-    name, folder = f"{data}-{loss}-{seed}", scratch(data, loss, seed)
-    first = int(os.environ.get("RANK", 0)) == 0
-    if first:
-        drop_finished("train", keep=folder)
-    if not intact(folder / TRAINED, "training again"):
-        train(data, loss, seed, params, folder)
-    elif first:  # trained, and then killed before DVC had recorded it
-        deliver(folder, name)
-        print(f"train {name}: was trained before; delivered again")
+def main(stage: Stage) -> None:
+    cell, folder = Cell.of(stage.item), stage.folder()
+    check_loss(cell.loss, stage.params.loss)
+    if rank() == 0:
+        remove_recorded("train", keep=folder)
+    if not verified(folder / TRAINED, "training again"):
+        train(stage, cell, folder)
+    elif rank() == 0:  # trained, and then killed before DVC had recorded it
+        deliver(stage, cell, folder)
+        print(f"train {cell.name}: was trained before; delivered again")
 
 
-def train(data: str, loss: str, seed: int, params: Params, folder: Path) -> None:
-    started, name = time.monotonic(), f"{data}-{loss}-{seed}"
-    weights, options = named(loss, params.loss)
-    rows = examples(data, weights, params)
+def train(stage: Stage, cell: Cell, folder: Path) -> None:
+    started, params = time.monotonic(), stage.params
+    weights, options = named(cell.loss, params.loss)
+    rows = examples(cell.data, weights, params)
     fitting = [row for row in rows if len(row) <= params.train.max_length]
     if not fitting:
-        raise StageError(f"data/train/{data}.jsonl: no row fits into train.max_length {params.train.max_length}")
+        raise StageError(f"data/train/{cell.data}.jsonl: no row fits into train.max_length {params.train.max_length}")
 
     set_threads(params.hardware.threads)
-    plan = steps(len(fitting), params.train.epochs, params.train.batch_size, seed)
+    plan = steps(len(fitting), params.train.epochs, params.train.batch_size, cell.seed)
     work = Work(fitting, plan, weights, options)
-    args = arguments(params.train, params.hardware, len(plan), seed, folder)
+    args = arguments(params.train, params.hardware, len(plan), cell.seed, folder)
     model = load_model(params.policy)
-    check_tokens(data, fitting, model.get_input_embeddings().num_embeddings)
+    check_tokens(cell.data, fitting, model.get_input_embeddings().num_embeddings)
     dtype = model.dtype  # to save in; training is in float32
-    model = prepare(model, params.train.lora, seed)
-    probe = Probe({data: choose(fitting, params.train.probe_n)}, params.hardware.train_batch, args.device)
-    watch = Watch(probe, work, params.train.probe_every, name)
+    model = prepare(model, params.train.lora, cell.seed)
+    probe = Probe({cell.data: choose(fitting, params.train.probe_n)}, params.hardware.train_batch, args.device)
+    watch = Watch(probe, work, params.train.probe_every, cell.name)
     tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
-    unchanged(folder.name, scratch(data, loss, seed).name)
+    stage.assert_unchanged()
     with watch, memory("lower hardware.train_batch, or set hardware.gradient_checkpointing"):
         tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 
-    curve = [{"data": data, "loss": loss, "seed": seed, **row} for row in watch.rows(tuner.state)]
+    curve = [{**vars(cell), **row} for row in watch.rows(tuner.state)]
     save(tuner, params, dtype, folder / TRAINED / POLICY)
     if tuner.is_world_process_zero():
         write(curve, folder / TRAINED / CURVE)
-        seal(folder / TRAINED)
-        deliver(folder, name)
-        print(closing(name, work, curve, time.monotonic() - started, len(rows) - len(fitting)))
+        write_checksums(folder / TRAINED)
+        deliver(stage, cell, folder)
+        print(closing(cell.name, work, curve, time.monotonic() - started, len(rows) - len(fitting)))
 
 
-def deliver(folder: Path, name: str) -> None:
-    """Bring the finished policy and its curve to their outs, and drop the restart points.
+def deliver(stage: Stage, cell: Cell, folder: Path) -> None:
+    """Bring the finished policy and its curve to their outs, and drop the checkpoints.
 
     The policy is linked, not copied: DVC moves the out to its cache, and .scratch/ then shares the cache's copy.
     """
-    link(folder / TRAINED / POLICY, root() / "models" / "cells" / name)
-    with replacing(root() / "data" / "training" / f"{name}.csv") as file:
+    hardlink(folder / TRAINED / POLICY, root() / "models" / "cells" / cell.name)
+    with replacing(stage.data / "training" / f"{cell.name}.csv") as file:
         file.write((folder / TRAINED / CURVE).read_text(encoding="utf-8"))
     drop_checkpoints(folder)
-    finish(folder, f"train@{name}")
+    mark_delivered(folder, stage.instance.name)
 
 
-def cell(words: list[str], params: Params) -> tuple[str, str, int]:
-    """Data set, loss and seed of the command line, checked against each other and the params."""
-    if len(words) != 3 or not words[2].isdecimal():
-        raise ParamsError(f"train takes data, loss and seed (rewritten dft 0), not {' '.join(words)!r}")
-    named(words[1], params.loss)
-    if params.loss.clip.low > params.loss.clip.high:
-        raise ParamsError(f"loss.clip.low {params.loss.clip.low} is above loss.clip.high {params.loss.clip.high}")
-    return words[0], words[1], int(words[2])
+def check_loss(name: str, loss: Loss) -> None:
+    """Refuse a loss that there is not, and a clip of nothing."""
+    named(name, loss)
+    if loss.clip.low > loss.clip.high:
+        raise ParamsError(f"loss.clip.low {loss.clip.low} is above loss.clip.high {loss.clip.high}")
 
 
 def examples(kind: str, loss: str, params: Params) -> list[Example]:
@@ -117,12 +110,6 @@ def check_tokens(data: str, examples: list[Example], vocabulary: int) -> None:
             raise StageError(f"data/train/{data}.jsonl: row {example.id!r} has {what}; sample again with this policy")
 
 
-def scratch(data: str, loss: str, seed: int) -> Path:
-    """Where this cell's restart points are: under another name as soon as anything declared to DVC is another."""
-    declared = identity("train", item={"data": data, "loss": loss, "seed": seed})
-    return root() / ".scratch" / f"train-{data}-{loss}-{seed}-{declared}"
-
-
 def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:
     nll = [row["nll"] for row in rows]
     return (
@@ -133,4 +120,4 @@ def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: i
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumable=True)

@@ -9,8 +9,6 @@ solution that it was shown, or speaks of it (unless `copy.action` is flag or ign
 memory does not grow with their number, and the number of workers changes no byte.
 """
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -18,76 +16,65 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stages.lib.records import Judgement, Problem, Rollout, dumps, read, read_problems
-from stages.lib.rewriting.guides import GUIDES
+from stages.lib.records import Problem, Rollout, Verdict, dumps, read, read_problems
+from stages.lib.rewriting.guides import known_guide
 from stages.lib.rewriting.verdicts import judge_resolved
-from stages.lib.run.files import replacing
-from stages.lib.run.journal import Journal, identity, unchanged
-from stages.lib.run.params import Params, ParamsError, load, root
-from stages.lib.run.stage import run
+from stages.lib.run.files import write_counts
+from stages.lib.run.params import Params
+from stages.lib.run.stage import Stage, run
 from stages.lib.verifier import verify
 from stages.lib.verifier.verdicts import judge
 
 BATCH = 512  # verdicts per append to the journal
 
 
-def main() -> None:
-    params, name = load(), sys.argv[1] if len(sys.argv) == 2 else ""
-    data = root() / "data"
-    sources = {"expert": "problems.jsonl", "sample": "samples.jsonl"}
-    sources |= {f"resolve-{guide}": f"resolved/{guide}.jsonl" for guide in GUIDES}
-    if name not in sources:
-        raise ParamsError(f"verify takes one of {', '.join(sources)}, not {name!r}")
-    key = stage_identity(name, sources[name])
-    problems = {row.id: row for row in read_problems(data / "problems.jsonl")}
-    with Journal(f"verify-{name}", unchanged(key, stage_identity(name, sources[name]))) as journal:
+def main(stage: Stage) -> None:
+    [name] = stage.words
+    guide = known_guide(stage.item["guide"]) if stage.item else None
+    problems = {row.id: row for row in read_problems(stage.data / "problems.jsonl")}
+    out = stage.data / "verdicts" / f"{name}.jsonl"
+    with stage.journal() as journal:
         done = sum(1 for _ in journal.lines())
-        rows = islice(responses(name, data / sources[name]), done, None)
-        bar = iter(tqdm(judgements(name, rows, problems, params), desc=f"verify {name}", unit="response", initial=done))
+        rows = islice(responses(name, guide, stage.data), done, None)
+        found = verdicts(rows, problems, guide, stage.params)
+        bar = iter(tqdm(found, desc=f"verify {name}", unit="response", initial=done))
         while batch := list(islice(bar, BATCH)):
             journal.append(dumps(row) for row in batch)
-        journal.deliver(data / "verdicts" / f"{name}.jsonl")
-    write_counts(name, data)
+        journal.deliver(out)
+    count(name, read(Verdict, out))
 
 
-def stage_identity(name: str, file: str) -> str:
-    """Samples and demonstrations are one foreach stage of dvc.yaml, the guides are a matrix of another."""
-    if name.startswith("resolve-"):
-        return identity("verify-resolved", item={"guide": name.removeprefix("resolve-")})
-    return identity("verify", key=name, item=file)
+def responses(name: str, guide: str | None, data: Path) -> Iterator[Rollout]:
+    """The responses to check; a demonstration counts as the expert's only response, ended by itself."""
+    if name == "expert":
+        for row in read(Problem, data / "problems.jsonl"):
+            yield Rollout(id=row.id, index=0, response=row.solution or "", finish="stop", token_ids=[], logprobs=[])
+    else:
+        yield from read(Rollout, data / (f"resolved/{guide}.jsonl" if guide else "samples.jsonl"))
 
 
-def judgements(name: str, rows: Iterator[Rollout], problems: dict[str, Problem], params: Params) -> Iterator[Judgement]:
+def verdicts(
+    rows: Iterator[Rollout], problems: dict[str, Problem], guide: str | None, params: Params
+) -> Iterator[Verdict]:
+    """The verdicts on the rows; `guide`: what re-solved ones were shown."""
     workers = params.hardware.workers or None
-    if name.startswith("resolve-"):
-        guide = name.removeprefix("resolve-")
+    if guide:
         return judge_resolved(rows, problems, guide, params.verify, params.copy, workers)
     return judge(rows, {id_: row.answer for id_, row in problems.items()}, params.verify, workers)
 
 
-def responses(name: str, path: Path) -> Iterator[Rollout]:
-    """The responses to check; a demonstration counts as the expert's only response, ended by itself."""
-    if name != "expert":
-        yield from read(Rollout, path)
-        return
-    for row in read(Problem, path):
-        yield Rollout(id=row.id, index=0, response=row.solution or "", finish="stop", token_ids=[], logprobs=[])
-
-
-def write_counts(name: str, data: Path) -> None:
+def count(name: str, rows: Iterator[Verdict]) -> None:
     """Count the verdicts by reason and say so."""
     reasons: Counter[str] = Counter()
     solved: set[str] = set()
-    for row in read(Judgement, data / "verdicts" / f"{name}.jsonl"):
+    for row in rows:
         reasons[row.reason] += 1
         solved |= {row.id} if row.correct else set()
     counts = {"responses": reasons.total(), "problems_solved": len(solved), "reasons": dict(sorted(reasons.items()))}
-    counts["versions"] = verify.versions()  # a verdict depends on them
-    with replacing(data / "counts" / f"verify-{name}.json") as file:
-        json.dump(counts, file, indent=2)
+    write_counts(f"verify-{name}", {**counts, "versions": verify.versions()})  # a verdict depends on them
     words = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
     print(f"verify {name}: {reasons.total()} responses: {words or 'none'}; {len(solved)} problems solved")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, resumable=True)

@@ -4,7 +4,7 @@
         {"id": "train-17", "problem": "4 - 3 + 8 =", "answer": "9", "solution": "Gains: ... \\boxed{9}"}
     Rollout        data/samples.jsonl, data/resolved/*.jsonl        one row per response
         {"id": "train-17", "index": 0, "response": "4 - 3 ...", "finish": "stop", "token_ids": [...], "logprobs": [...]}
-    Judgement      data/verdicts/*.jsonl                            one row per response, in the order of the responses
+    Verdict        data/verdicts/*.jsonl                            one row per response, in the order of the responses
         {"id": "train-17", "index": 0, "correct": true, "extracted": "9", "reason": "equal"}
     Merged         data/merged.jsonl                                one row per problem
         {"id": "train-17", "source": "self", "index": 2, "samples": 4, "samples_correct": 3, ...}
@@ -13,7 +13,7 @@
     TrainingRow    data/train/*.jsonl                               one row per problem
         {"id": "train-17", "source": "self", "index": 2, "problem": "...", "answer": "9", "response": "...", ...}
     Evaluation     data/evaluations/*.jsonl                         one row per response of a policy to a benchmark
-        {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, "extracted": "9", "reason": "equal", ...}
+        {"benchmark": "chain-short", "id": "...", "index": 0, "correct": true, "extracted": "9", "canonical": "9", ...}
 
 Keys keep their order and nothing depends on the clock, so the same rows are the same bytes. Files are replaced whole
 when complete (`write`), never half-written.
@@ -21,8 +21,9 @@ when complete (`write`), never half-written.
 
 import json
 import math
+import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing
+
+SELF, RESOLVED, EXPERT = "self", "resolved", "expert"  # who wrote a response: a sample, a re-solved one, the expert
+SOURCES = (SELF, RESOLVED, EXPERT)  # in the order in which they are preferred
 
 
 class RecordError(StageError):
@@ -61,7 +65,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Verdict:
     """The verdict on one response; reason: a value of `answers.Reason`, "cut_off" for one at the length limit,
     or what the copy check says of a re-solved one (`judging_resolved`)."""
 
@@ -74,7 +78,7 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedDemonstration:
-    """An expert's solution whose final answer is not the reference; reason as in its Judgement."""
+    """An expert's solution whose final answer is not the reference; reason as in its Verdict."""
 
     id: str
     answer: str
@@ -115,18 +119,50 @@ class TrainingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Judgement, or
-    "too_long" for a problem that does not fit the context window: no response was drawn."""
+    """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Verdict, or
+    "too_long" for a problem that does not fit the context window: no response was drawn. canonical: the extracted
+    answer in the form in which equal ones are spelled alike (`verifier.verify.canonical`), so that votes can be
+    counted; None without an answer."""
 
     benchmark: str
     id: str
     index: int
     correct: bool
     extracted: str | None
+    canonical: str | None
     reason: str
     finish: str
     tokens: int
     response: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid; its name is that of its policy, curve and evaluations, and of its stages in dvc.yaml."""
+
+    data: str
+    loss: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}-{self.loss}-{self.seed}"
+
+    @classmethod
+    def of(cls, item: Mapping[str, str]) -> "Cell":
+        """From the words of a command line, {"data": "expert", "loss": "dft", "seed": "0"}.
+
+        Raises:
+            RecordError: the seed is no whole number.
+        """
+        if not re.fullmatch(r"0|[1-9]\d*", item["seed"]):
+            raise RecordError(f"a cell's seed is a whole number, not {item['seed']!r}")
+        return cls(item["data"], item["loss"], int(item["seed"]))
+
+
+def evaluation_name(cell: str, temperature: float | str) -> str:
+    """What the evaluations of a cell, or of "base", at one temperature are called: rewritten-dft-0-t0.6."""
+    return f"{cell}-t{float(temperature):g}"
 
 
 Row = TypeVar("Row")

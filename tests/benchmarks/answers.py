@@ -17,7 +17,7 @@ import time
 from multiprocessing.connection import Connection
 
 from stages.lib.data.sources import Source, load
-from stages.lib.verifier.verify import Verdict, verify_all, versions
+from stages.lib.verifier.verify import Ruling, verify_all, versions
 from tests.data.test_sources import HERE
 from tests.verifier.test_limits import RUNAWAYS
 
@@ -138,14 +138,14 @@ def compare(count: int) -> None:
     print(f"RATIO {total[1] / total[0]:.1f} over all {count} pairs")
 
 
-def timed(pairs: list[tuple[str, str]]) -> tuple[list[Verdict], float]:
+def timed(pairs: list[tuple[str, str]]) -> tuple[list[Ruling], float]:
     """Our verdicts and seconds, starting workers included."""
     started = time.perf_counter()
     verdicts = verify_all(pairs, workers=2)
     return verdicts, time.perf_counter() - started
 
 
-def report(pairs: list[tuple[str, str]], ours: list[Verdict], theirs: list[bool | None]) -> None:
+def report(pairs: list[tuple[str, str]], ours: list[Ruling], theirs: list[bool | None]) -> None:
     """Every pair on which the two disagree."""
     for (_, answer), verdict, other in zip(pairs, ours, theirs, strict=True):
         if verdict.correct != bool(other):

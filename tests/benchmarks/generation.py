@@ -11,23 +11,22 @@ of the first holds the sampler against transformers' own (do_sample), on respons
 """
 
 import argparse
+import collections
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from stages.lib.generation.adaptive import solved_by
 from stages.lib.generation.engine import Engine, chunks, deal, stream_seed, uniforms
 from stages.lib.generation.hf import SeededSampler, TransformersEngine
-from stages.lib.generation.rollouts import Request, fitting, open_engine, requests_for, rollouts
+from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for
 from stages.lib.generation.vllm import VllmEngine
 from stages.lib.policy import load_tokenizer
 from stages.lib.prompts import plain_prompts
@@ -47,9 +46,10 @@ def stage(engine: Engine, tokenizer: Any, problems: list[Problem], params: Param
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DVC_ROOT"] = folder
         with Journal("sample", "0" * 16) as journal:
-            rollouts(journal, asked(tokenizer, problems, params), engine, params.sample, 0)
-            verdicts = partial(judge, references={row.id: row.answer for row in problems}, verify=params.verify)
-            solved_by(verdicts, journal, 0, 2 * len(problems))
+            drawn, requests = Drawn(journal, lambda: engine, params.sample, 0), asked(tokenizer, problems, params)
+            drawn.draw(requests)
+            verdicts = judge(drawn.rows(requests), {row.id: row.answer for row in problems}, params.verify)
+            collections.deque(verdicts, maxlen=0)
             journal.deliver(Path(folder) / "samples.jsonl")
 
 

@@ -30,27 +30,29 @@ from pyarrow import parquet
 from stages.lib import records
 from stages.lib.data import sources
 from stages.lib.data.readers import sliced
-from stages.lib.records import Evaluation, Judgement, Merged, Problem, RecordError, Rollout, TrainingRow
+from stages.lib.records import Evaluation, Merged, Problem, RecordError, Rollout, TrainingRow, Verdict
 from stages.lib.run import params
-from stages.lib.verifier.verify import Reason, Verdict, verify
+from stages.lib.verifier.verify import Reason, Ruling, verify
 from tests.verifier.test_cases import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = (Problem, Rollout, Judgement, Merged, TrainingRow, Evaluation)
+SCHEMAS = (Problem, Rollout, Verdict, Merged, TrainingRow, Evaluation)
 LIMIT = 60.0  # seconds that one input may take, a machine at work on other things included: nothing hangs
 ROUND = 300  # inputs per target and round
 
 GOOD = [
     Problem(id="a-1", problem="1 + 2 = \u00fc", answer="3", solution="so \\boxed{3}"),
     Rollout(id="a-1", index=0, response="3", finish="stop", token_ids=[1, 2], logprobs=[-0.5, 0]),
-    Judgement(id="a-1", index=0, correct=True, extracted="3", reason="equal"),
+    Verdict(id="a-1", index=0, correct=True, extracted="3", reason="equal"),
     Merged(
         id="a", source="self", index=1, samples=4, samples_correct=1, resolved=0, resolved_correct=0,
         expert_correct=True,
     ),
     TrainingRow(id="a", source="self", index=1, problem="p", answer="3", response="r", token_ids=[1], logprobs=None),
     Evaluation(
-        benchmark="b", id="a", index=0, correct=False, extracted=None, reason="no_answer", finish="length", tokens=80,
+        benchmark="b", id="a", index=0, correct=False, extracted=None, canonical=None, reason="no_answer",
+        finish="length",
+        tokens=80,
         response="\\boxed{",
     ),
 ]  # fmt: skip
@@ -168,7 +170,7 @@ def check_records(data: bytes, folder: Path) -> None:
 def check_answers(pair: tuple[str, str], folder: Path) -> None:
     """A verdict; correct exactly if its reason says so."""
     verdict = verify(*pair, timeout=2.0)
-    assert isinstance(verdict, Verdict) and verdict.correct == (verdict.reason is Reason.equal)
+    assert isinstance(verdict, Ruling) and verdict.correct == (verdict.reason is Reason.equal)
     assert verdict.extracted is None or len(verdict.extracted) <= 1_000
 
 

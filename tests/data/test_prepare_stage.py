@@ -8,6 +8,7 @@ import pytest
 
 from stages import prepare
 from stages.lib.records import read_problems
+from tests.run_stage import run_stage
 
 BENCHMARKS = next((p / "shared/benchmarks" for p in Path(__file__).parents if (p / "shared/benchmarks").is_dir()), None)
 
@@ -21,7 +22,7 @@ def use(section: str, path: str, files: str | None = None) -> None:
 
 
 def test_testbed(checkout: Path) -> None:
-    prepare.main()
+    run_stage(prepare)
     counts = json.loads(Path("data/counts/prepare.json").read_text())
     assert counts["problems"] == 768 and len(counts["benchmarks"]) == 5 and counts["left_out"] == []
     assert counts["near_duplicates"] == [] and counts["repeated"] == []
@@ -33,7 +34,7 @@ def prepared(problems: list[dict], benchmark: list[dict]) -> tuple[list[str], di
         Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     use("problems", "mine.jsonl")
     use("benchmarks", "test.jsonl")
-    prepare.main()
+    run_stage(prepare)
     ids = [row.id for row in read_problems("data/problems.jsonl")]
     return ids, json.loads(Path("data/counts/prepare.json").read_text())
 
@@ -86,7 +87,7 @@ def test_real_files(checkout: Path) -> None:
     names = ("math_oai", "minerva_math", "olympiadbench", "aime24", "amc23")
     use("benchmarks", "\n    - path: ".join(f"{BENCHMARKS}/{name}.jsonl" for name in names), f"{BENCHMARKS}")
     Path("params.yaml").write_text(Path("params.yaml").read_text().replace("  n: 100 ", "  n: 1000 "))
-    prepare.main()
+    run_stage(prepare)
     sizes = {name: len(read_problems(f"data/benchmarks/{name}.jsonl")) for name in names}
     assert sizes == {"math_oai": 500, "minerva_math": 272, "olympiadbench": 675, "aime24": 30, "amc23": 40}
     assert len(read_problems("data/problems.jsonl", need_solution=True)) == 768
@@ -99,7 +100,7 @@ def test_two_slices_of_a_real_file(checkout: Path) -> None:
     use("benchmarks", f'{path}\n      split: "[900:1000]"', path)
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("split: train ", 'split: "[850:950]"'))
-    prepare.main()
+    run_stage(prepare)
     counts = json.loads(Path("data/counts/prepare.json").read_text())
     assert [row.id for row in read_problems("data/problems.jsonl")] == [f"gsm8k-{i}" for i in range(850, 900)]
     assert counts["benchmarks"] == {"gsm8k": 100}

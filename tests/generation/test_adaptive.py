@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import shutil
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -15,12 +14,13 @@ from scipy.stats import chi2_contingency, chisquare
 
 from stages import fallback_merge, resolve, sample
 from stages.lib.data import testbed
-from stages.lib.generation import adaptive as waves
+from stages.lib.generation.adaptive import cost, sample_adaptively
 from stages.lib.generation.engine import Request, uniforms
-from stages.lib.generation.rollouts import open_engine
-from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
+from stages.lib.generation.rollouts import Drawn, open_engine
+from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Decoding, Waves, load
+from tests.run_stage import run_stage
 
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef"
@@ -46,23 +46,26 @@ def rollout(id_: str, index: int, text: str) -> Rollout:
     return Rollout(id=id_, index=index, response=text, finish="stop", token_ids=tokens, logprobs=[0.0] * len(tokens))
 
 
-def judge(rows: Iterable[Rollout]) -> Iterator[Judgement]:
+def judge(rows: Iterable[Rollout]) -> Iterator[Verdict]:
     for row in rows:
         good = row.response in RIGHT
-        yield Judgement(id=row.id, index=row.index, correct=good, extracted=None, reason="equal" if good else "other")
+        yield Verdict(id=row.id, index=row.index, correct=good, extracted=None, reason="equal" if good else "other")
 
 
 def settings(n: int, wave: int, adaptive: bool = True, seed: int = 0) -> Waves:
     return Waves(n=n, temperature=1.0, top_p=1.0, max_new_tokens=9, seed=seed, adaptive=adaptive, wave=wave)
 
 
-def drawn(ids: Sequence[str], engine: Scripted | None, decoding: Waves, verdicts=judge) -> list[Rollout]:
-    """What `draw` leaves under a journal of its own, in the current folder."""
+def drawn(
+    ids: Sequence[str], engine: Scripted | None, decoding: Waves, verdicts=judge, solved_key: str = KEY
+) -> list[Rollout]:
+    """What `sample_adaptively` draws under a journal of its own, in the current folder."""
     prompts = [(id_, [1]) for id_ in ids]
-    with Journal("test", KEY) as journal, Journal("test-solved", KEY) as solved:
-        waves.draw(journal, solved, prompts, engine, decoding, verdicts)
-        journal.deliver("out.jsonl")
-        solved.done()
+    with Journal("test", KEY) as journal, Journal("test-solved", solved_key) as solved:
+        responses = Drawn(journal, lambda: engine, decoding, decoding.seed)
+        requests = sample_adaptively(responses, solved, prompts, decoding, verdicts)
+        journal.deliver("out.jsonl", responses.lines(requests))
+        solved.mark_delivered()
     return list(read(Rollout, "out.jsonl"))
 
 
@@ -105,7 +108,7 @@ def test_what_is_kept_has_the_law_of_a_random_right_one_of_n(checkout: Path, n: 
 
 @pytest.mark.parametrize("wave", [1, 3])
 def test_the_stages_keep_by_the_same_law(checkout: Path, wave: int) -> None:
-    """Through the random streams, `draw`, and fallback-merge's choice, over 4000 problems of one seed."""
+    """Through the random streams, `sample_adaptively`, and fallback-merge's choice, over 4000 problems of one seed."""
 
     def say(request: Request, seed: int) -> str:
         u, total = uniforms(seed, request, 1)[0], 0.0
@@ -202,15 +205,15 @@ def test_a_restart_keeps_the_verdicts_that_the_journal_rests_on(checkout: Path) 
     assert Counter(row.index for row in rows) == {0: 8, 1: 7, 2: 6}
 
 
-def all_right_from_wave_three(rows: Iterable[Rollout]) -> Iterator[Judgement]:
+def all_right_from_wave_three(rows: Iterable[Rollout]) -> Iterator[Verdict]:
     for row in rows:
         assert row.index == 2, "the waves before are judged already"
-        yield Judgement(id=row.id, index=row.index, correct=True, extracted=None, reason="equal")
+        yield Verdict(id=row.id, index=row.index, correct=True, extracted=None, reason="equal")
 
 
 def test_cost_by_hand() -> None:
     rows = [rollout("a", 0, "xx"), rollout("b", 0, "xxxx"), rollout("b", 1, "xxxxxx")]
-    counts = waves.cost(rows, settings(4, 1))
+    counts = cost(rows, settings(4, 1))
     assert counts == {
         "problems": 2,
         "responses": 3,
@@ -222,8 +225,8 @@ def test_cost_by_hand() -> None:
         "token_share": 0.5,
     }
     fixed = [rollout("a", i, "x" * i) for i in range(4)]
-    assert waves.cost(fixed, settings(4, 1, adaptive=False))["tokens_if_fixed"] == 6 == sum(range(4))
-    assert waves.cost([], settings(4, 1))["token_share"] is None
+    assert cost(fixed, settings(4, 1, adaptive=False))["tokens_if_fixed"] == 6 == sum(range(4))
+    assert cost([], settings(4, 1))["token_share"] is None
 
 
 @pytest.mark.parametrize("wave", [1, 2])
@@ -235,7 +238,7 @@ def test_the_estimate_of_fixed_cost_is_unbiased(wave: int) -> None:
         stop = next((i for i in range(wave, n, wave) if set(texts[:i]) & set(RIGHT)), n)
         rows = [rollout("a", i, text) for i, text in enumerate(texts[:stop])]
         true += chance * sum(map(len, texts))
-        estimate += chance * waves.cost(rows, settings(n, wave))["tokens_if_fixed"]
+        estimate += chance * cost(rows, settings(n, wave))["tokens_if_fixed"]
         naive += chance * Fraction(n * sum(map(len, texts[:stop])), stop)
     assert estimate == true != naive
 
@@ -261,7 +264,7 @@ def test_adaptive_rows_are_among_the_fixed_ones(micro: Path, capsys: pytest.Capt
     found = {}
     for adaptive in (True, False):
         with_params(micro, adaptive=adaptive, wave=2)
-        sample.main()
+        run_stage(sample)
         found[adaptive] = {(row.id, row.index): row.token_ids for row in read(Rollout, "data/samples.jsonl")}
     assert len(found[False]) == 24 * 8 > len(found[True]) >= 24 * 2
     assert all(found[False][key] == tokens for key, tokens in found[True].items())
@@ -273,11 +276,10 @@ def test_adaptive_rows_are_among_the_fixed_ones(micro: Path, capsys: pytest.Capt
 
 def test_resolving_nothing_opens_no_engine(micro: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [row.id for row in read(Problem, "data/problems.jsonl")]
-    right = [Judgement(id=id_, index=0, correct=True, extracted="1", reason="equal") for id_ in ids]
+    right = [Verdict(id=id_, index=0, correct=True, extracted="1", reason="equal") for id_ in ids]
     write("data/verdicts/sample.jsonl", right)
-    monkeypatch.setattr(resolve, "open_engine", None)
-    monkeypatch.setattr(sys, "argv", ["resolve", "solution"])
-    resolve.main()
+    monkeypatch.setattr(resolve, "open_engine", lambda *_: pytest.fail("opened"))
+    run_stage(resolve, "solution")
     assert Path("data/resolved/solution.jsonl").read_bytes() == b""
     assert json.loads(Path("data/counts/resolve-solution.json").read_text())["responses"] == 0
 
@@ -298,12 +300,64 @@ def test_params_edited_while_the_engine_opens_are_refused(micro: Path, monkeypat
 
     with_params(micro, adaptive=True, wave=2)
     monkeypatch.setattr(sample, "open_engine", slow_open)
-    with pytest.raises(RecordError, match="changed while the stage was starting: start it again"):
-        sample.main()
-    assert not Path("data/samples.jsonl").exists() and not list(Path(".scratch").glob("*.jsonl"))
+    with pytest.raises(
+        RecordError, match=r"params.yaml:sample.wave changed while the stage was starting: start it again"
+    ):
+        run_stage(sample)
+    assert not Path("data/samples.jsonl").exists()
+    assert all(path.stat().st_size == 0 for path in Path(".scratch").glob("*.jsonl")), "no row is kept"
 
 
 def test_verdicts_do_not_outlive_their_rows(checkout: Path) -> None:
     with Journal("test-solved", KEY) as solved:
         solved.append(['["a"]'])
     assert len(drawn(["a", "b"], Scripted(lambda *_: "wrong"), settings(n=2, wave=1))) == 4
+
+
+def stricter(rows: Iterable[Rollout]) -> Iterator[Verdict]:
+    """Another verifier: "short" is no longer correct for problems "1" and "2"."""
+    for row, verdict in zip(copies := list(rows), judge(copies), strict=True):
+        yield dataclasses.replace(verdict, correct=verdict.correct and row.id not in ("1", "2"))
+
+
+def kinder(rows: Iterable[Rollout]) -> Iterator[Verdict]:
+    """Another: whatever problems "5" and "6" are told is correct."""
+    for row, verdict in zip(copies := list(rows), judge(copies), strict=True):
+        yield dataclasses.replace(verdict, correct=verdict.correct or row.id in ("5", "6"))
+
+
+@pytest.mark.parametrize("wave", [1, 2])
+@pytest.mark.parametrize("verdicts", [stricter, kinder])
+def test_after_an_edit_of_the_verifier_only_flipped_verdicts_draw_again(checkout: Path, wave: int, verdicts) -> None:
+    """And the rows are, byte for byte, those that the edited verifier would have led to from the start."""
+    ids, decoding = [str(i) for i in range(8)], settings(5, wave)
+    before = {(row.id, row.index) for row in drawn(ids, Scripted(hardness), decoding)}
+    engine = Scripted(hardness)
+    after = {(row.id, row.index) for row in drawn(ids, engine, decoding, verdicts, solved_key="f" * 16)}
+    edited = Path("out.jsonl").read_bytes()
+    assert engine.drawn == len(after - before) and (engine.drawn > 0) == (verdicts is stricter) and after != before
+    scratch_removed()
+    drawn(ids, Scripted(hardness), decoding, verdicts)
+    assert Path("out.jsonl").read_bytes() == edited
+
+
+def test_more_responses_are_drawn_beside_those_there_are(checkout: Path) -> None:
+    ids, engine = ["6", "7"], Scripted(hardness)
+    drawn(ids, engine, settings(2, 1))
+    assert engine.drawn == 4 and len(drawn(ids, engine, settings(4, 1), solved_key="f" * 16)) == 8 == engine.drawn
+
+
+def test_no_engine_opens_where_nothing_is_lacking(micro: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage itself, after an edit of the verifier that flips no verdict."""
+    with_params(micro, adaptive=True, wave=2)
+    run_stage(sample)
+    once = Path("data/samples.jsonl").read_bytes()
+    verifier = micro / "stages" / "lib" / "verifier" / "verify.py"
+    verifier.write_text(verifier.read_text() + "# edited\n")
+    monkeypatch.setattr(sample, "open_engine", lambda *_: pytest.fail("opened"))
+    run_stage(sample)
+    assert Path("data/samples.jsonl").read_bytes() == once
+    policy = micro / "models" / "micro" / "policy" / "config.json"
+    policy.write_text(policy.read_text() + "\n")
+    with pytest.raises(pytest.fail.Exception, match="opened"):
+        run_stage(sample)

@@ -15,7 +15,7 @@ from stages.lib.generation import ray as engine_ray
 from stages.lib.generation.engine import Request, deal
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import attempt, device_shares, value_of
-from stages.lib.generation.rollouts import open_engine, requests_for, rollouts
+from stages.lib.generation.rollouts import Drawn, open_engine, requests_for
 from stages.lib.policy import PolicyError
 from stages.lib.prompts import encode, plain
 from stages.lib.run.journal import Journal
@@ -83,14 +83,14 @@ def test_processes_draw_the_rows_of_one_engine(
     engine = open_engine("transformers", micro, dataclasses.replace(hardware, engines=2))
     assert engine.chunk == 2 * one.chunk
     with Journal("killed", "a" * 16) as journal:
-        rollouts(journal, requests[: engine.chunk], engine, DECODING, 3)
+        Drawn(journal, lambda: engine, DECODING, 3).draw(requests[: engine.chunk])
         os.kill(engine.workers[1].process.pid, signal.SIGKILL)
         with pytest.raises(PolicyError, match=r"exit status -9.*lower hardware\.engines"):
-            rollouts(journal, requests, engine, DECODING, 3)
+            Drawn(journal, lambda: engine, DECODING, 3).draw(requests)
         assert sum(1 for _ in journal.lines()) == engine.chunk and engine.workers == []
-        rollouts(journal, requests, one, DECODING, 3)
+        Drawn(journal, lambda: one, DECODING, 3).draw(requests)
     with Journal("whole", "a" * 16) as journal:
-        rollouts(journal, requests, one, DECODING, 3)
+        Drawn(journal, lambda: one, DECODING, 3).draw(requests)
     killed, whole = ((checkout / ".scratch" / f"{name}-{'a' * 16}.jsonl") for name in ("killed", "whole"))
     assert killed.read_bytes() == whole.read_bytes()
 

@@ -13,7 +13,7 @@ import torch
 
 from stages.lib.generation.engine import memory_errors, uniforms
 from stages.lib.generation.hf import SeededSampler, TransformersEngine, rounded
-from stages.lib.generation.rollouts import Request, fitting, open_engine, requests_for, rollouts
+from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for
 from stages.lib.policy import PolicyError, context_window, load_model, response_ids, set_threads
 from stages.lib.prompts import encode, plain
 from stages.lib.records import Rollout, read
@@ -159,13 +159,11 @@ def test_interrupted_rollouts_end_in_the_same_rows(
 ) -> None:
     requests = some_requests(engine, params)
     monkeypatch.setattr(engine, "chunk", 4)
-    with Journal("whole", "a" * 16) as journal:
-        rollouts(journal, requests, engine, DECODING, 0)
-    with Journal("cut", "a" * 16) as journal:
-        rollouts(journal, requests[:8], engine, DECODING, 0)
-        journal.file.write('{"id": "torn')
-    with Journal("cut", "a" * 16) as journal:
-        rollouts(journal, requests, engine, DECODING, 0)
+    for name, parts in (("whole", [requests]), ("cut", [requests[:8], requests])):
+        for part in parts:
+            with Journal(name, "a" * 16) as journal:
+                Drawn(journal, lambda: engine, DECODING, 0).draw(part)
+                journal.file.write('{"id": "torn' if part is not requests else "")
     whole, cut = (checkout / ".scratch" / f"{name}-{'a' * 16}.jsonl" for name in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes() and len(list(read(Rollout, cut))) == len(requests)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from stages.lib.records import Problem, Rollout, write
-from stages.lib.run import stage as cli
 from stages.lib.run.params import Verify
+from stages.lib.run.stage import run
 from stages.lib.verifier.verdicts import judge
+from tests.run_stage import RESUMABLE, run_stage
 
 ROWS = [{"id": f"p{i}", "problem": f"{i} + 1 =", "answer": str(i + 1), "solution": "s"} for i in range(3)]
 Refused = Callable[..., str]
@@ -23,18 +24,18 @@ Refused = Callable[..., str]
 def refused(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
     """Runs a stage that must refuse: returns its one line, and checks status and that no output changed."""
 
-    def run(*argv: str) -> str:
+    def refuse(*argv: str) -> str:
         before = {path: path.read_bytes() for path in (checkout / "data").rglob("*") if path.is_file()}
         monkeypatch.setattr(sys, "argv", list(argv))
         with pytest.raises(SystemExit) as stop:
-            cli.run(importlib.import_module(f"stages.{argv[0]}").main)
+            run(importlib.import_module(f"stages.{argv[0]}").main, resumable=argv[0] in RESUMABLE)
         lines = capsys.readouterr().err.strip().splitlines()
         assert stop.value.code == 1 and lines[-1].startswith("error: ")
         assert before == {path: path.read_bytes() for path in (checkout / "data").rglob("*") if path.is_file()}
         return lines[-1]
 
     write(checkout / "data" / "problems.jsonl", [Problem(**row) for row in ROWS])
-    return run
+    return refuse
 
 
 def set_param(old: str, new: str) -> None:
@@ -158,8 +159,7 @@ def test_demonstrations_without_the_answer_are_counted(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, solution: str, reason: str
 ) -> None:
     write(checkout / "data" / "problems.jsonl", [Problem(**{**ROWS[0], "solution": solution})])
-    monkeypatch.setattr(sys, "argv", ["verify", "expert"])
-    importlib.import_module("stages.verify").main()
+    run_stage(importlib.import_module("stages.verify"), "expert")
     rows = [json.loads(line) for line in (checkout / "data/verdicts/expert.jsonl").open()]
     assert [(row["correct"], row["reason"]) for row in rows] == [(False, reason)]
 

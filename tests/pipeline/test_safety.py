@@ -25,6 +25,7 @@ from stages.lib.policy import PolicyError, load_model, load_tokenizer
 from stages.lib.records import Problem, RecordError, write
 from stages.lib.run.params import Policy, load
 from tests.report.synthetic import experiment
+from tests.run_stage import run_stage
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(path for folder in ("stages", "presets", "models/micro") for path in (ROOT / folder).rglob("*.py"))
@@ -256,7 +257,7 @@ def test_hostile_rows_are_text_in_the_page(tmp_path: Path, monkeypatch: pytest.M
     params["policy"]["name"] = params["prompt"]["system"] = HOSTILE
     YAML().dump(params, tmp_path / "params.yaml")
     for stage in (tabulate, plot_variance):
-        stage.main()
+        run_stage(stage)
     page = (tmp_path / "reports/index.html").read_text()
     parsed = Elements()
     parsed.feed(page)

@@ -2,14 +2,14 @@
 
 import re
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stages import evaluate, fallback_merge, prepare, resolve, sample, verify
-from stages.lib.records import Evaluation, Judgement, Merged, Rollout, TrainingRow, read, read_problems, write
+from stages.lib.records import Evaluation, Merged, Rollout, TrainingRow, Verdict, read, read_problems, write
+from tests.run_stage import run_stage
 
 ROOT = Path(__file__).parents[2]
 N, K = 16, 3
@@ -42,8 +42,7 @@ def data(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (fallback_merge,),
         (evaluate, "base"),
     ):
-        monkeypatch.setattr(sys, "argv", ["stage", *words])
-        stage.main()
+        run_stage(stage, *words)
     return checkout / "data"
 
 
@@ -55,7 +54,7 @@ def test_a_benchmark_problem_too_long_for_the_context_counts_as_wrong(
     file = data / "benchmarks" / "chain-short.jsonl"
     first, second = read_problems(file)
     write(file, [first, replace(second, id="long", problem="1 + " * 300 + "1 ="), second])
-    evaluate.main()
+    run_stage(evaluate, "base")
     rows = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
     added = [row for row in rows if row.id == "long"]
     expected = {"correct": False, "extracted": None, "reason": "too_long", "finish": "length", "tokens": 0}
@@ -69,7 +68,7 @@ def test_a_benchmark_problem_too_long_for_the_context_counts_as_wrong(
 def test_from_problems_to_training_sets(data: Path) -> None:
     problems = {row.id: row for row in read_problems(data / "problems.jsonl", need_solution=True)}
     samples = list(read(Rollout, data / "samples.jsonl"))
-    judged = list(read(Judgement, data / "verdicts" / "sample.jsonl"))
+    judged = list(read(Verdict, data / "verdicts" / "sample.jsonl"))
     for row, verdict in zip(samples, judged, strict=True):
         right = "\\boxed{" in row.response and boxed(row.response) == value(problems[row.id].problem)
         assert verdict.correct == (row.finish == "stop" and right), row.response

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from ruamel.yaml import YAML
 
-from stages.lib.records import Evaluation, Judgement, Merged, Problem, TrainingRow, write
+from stages.lib.records import Evaluation, Merged, Problem, TrainingRow, Verdict, write
 from stages.lib.scoring.token_scores import ResponseScores, join, write_part
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +38,7 @@ def experiment(
     params["evaluate"]["n"] = n
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)
+    shutil.copy(ROOT / "dvc.yaml", folder)
     data = folder / "data"
     sources = (
         sources or rng.choice(["self", "resolved", "expert"], size=problems, p=[0.6, 0.2, 0.2]).tolist()
@@ -89,9 +90,9 @@ def drawn(name: str, source: str) -> int:
 
 
 def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:
-    def judge(name: str, correct: bool, index: int = 0) -> Judgement:
+    def judge(name: str, correct: bool, index: int = 0) -> Verdict:
         reason = "equal" if correct else "different"
-        return Judgement(id=name, index=index, correct=correct, extracted="3" if correct else "4", reason=reason)
+        return Verdict(id=name, index=index, correct=correct, extracted="3" if correct else "4", reason=reason)
 
     pairs = list(zip(rows, sources, strict=True))
     write(folder / "expert.jsonl", [judge(row.id, True) for row in rows])
@@ -134,6 +135,7 @@ def answers(cell: str, problems: int, n: int, rng: np.random.Generator) -> list[
 def answer(benchmark: str, name: str, index: int, correct: bool) -> Evaluation:
     return Evaluation(
         benchmark=benchmark, id=name, index=index, correct=correct, extracted="3" if correct else None,
+        canonical="3" if correct else None,
         reason="equal" if correct else "no_answer", finish="stop", tokens=20 + index, response="1 + 2 = 3",
     )  # fmt: skip
 

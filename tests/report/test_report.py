@@ -23,7 +23,9 @@ from stages.lib.analysis.measures import majority, pass_at
 from stages.lib.records import Evaluation, Merged, RecordError
 from stages.lib.report import formatting, sentences, tables
 from stages.lib.run.params import Params, load
+from stages.lib.verifier.verify import canonical
 from tests.report.synthetic import experiment
+from tests.run_stage import run_stage
 
 CLIP = (0.5, 2.0)
 
@@ -49,8 +51,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def run() -> None:
-    tabulate.main()
-    plot_variance.main()
+    run_stage(tabulate)
+    run_stage(plot_variance)
 
 
 def test_everything_declared_is_written_with_the_same_bytes_each_time(folder: Path, reported: Path) -> None:
@@ -166,10 +168,10 @@ def test_a_cell_with_other_problems_is_named(folder: Path) -> None:
 
 
 def test_a_missing_curve_is_named(folder: Path) -> None:
-    tabulate.main()
+    run_stage(tabulate)
     (folder / "data/training/expert-dft-0.csv").unlink()
     with pytest.raises(RecordError, match=r"expert-dft-0\.csv"):
-        plot_variance.main()
+        run_stage(plot_variance)
 
 
 @pytest.mark.parametrize(("n", "k"), [(4, 1), (4, 2), (5, 3), (4, 4)])
@@ -202,6 +204,7 @@ def answered(*extracted: str | None) -> list[Evaluation]:
             index=i,
             correct=formatting == "right",
             extracted=formatting,
+            canonical=None if formatting is None else canonical(formatting),
             reason="",
             finish="stop",
             tokens=1,

@@ -7,13 +7,14 @@ import pytest
 
 from stages import fallback_merge
 from stages.fallback_merge import choose
-from stages.lib.records import FailedDemonstration, Judgement, Merged, Problem, Rollout, TrainingRow, read, write
+from stages.lib.records import FailedDemonstration, Merged, Problem, Rollout, TrainingRow, Verdict, read, write
 from stages.lib.rewriting.training_sets import matched
+from tests.run_stage import run_stage
 
 
-def judged(id_: str, *correct: bool) -> list[Judgement]:
+def judged(id_: str, *correct: bool) -> list[Verdict]:
     return [
-        Judgement(id=id_, index=i, correct=good, extracted="1", reason="equal" if good else "different")
+        Verdict(id=id_, index=i, correct=good, extracted="1", reason="equal" if good else "different")
         for i, good in enumerate(correct)
     ]
 
@@ -59,7 +60,7 @@ def merged(checkout: Path, tiny_folder: Path) -> Path:
     }
     for name, rows in verdicts.items():
         write(data / "verdicts" / f"{name}.jsonl", rows)
-    fallback_merge.main()
+    run_stage(fallback_merge)
     return data
 
 

@@ -2,18 +2,18 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stages import verify
-from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
+from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
 from stages.lib.rewriting.verdicts import judge_resolved
 from stages.lib.run.params import Params
 from stages.lib.verifier.verdicts import judge
 from tests.rewriting.test_copies import GUIDE, OWN
+from tests.run_stage import run_stage
 
 WRONG = GUIDE.replace("boxed{6}", "boxed{7}")
 TELLING = "As the worked solution says, the answer is $\\boxed{6}$."
@@ -33,7 +33,7 @@ def problems(*ids: str) -> dict[str, Problem]:
     return {id_: Problem(id=id_, problem="How many?", answer="6", solution=GUIDE) for id_ in ids or ("p",)}
 
 
-def judged(params: Params, action: str, kind: str = "solution") -> list[Judgement]:
+def judged(params: Params, action: str, kind: str = "solution") -> list[Verdict]:
     copy = dataclasses.replace(params.copy, action=action)
     return list(judge_resolved(rows(), problems(), kind, params.verify, copy, workers=1))
 
@@ -106,13 +106,12 @@ def test_verify_counts_the_reasons(checkout: Path, monkeypatch: pytest.MonkeyPat
     data = checkout / "data"
     write(data / "problems.jsonl", problems("a", "b").values())
     write(data / "resolved" / "solution.jsonl", [*rows("a"), *rows("b")[1:3]])
-    monkeypatch.setattr(sys, "argv", ["verify", "resolve-solution"])
-    verify.main()
+    run_stage(verify, "resolve-solution")
     counts = json.loads((data / "counts" / "verify-resolve-solution.json").read_text())
     tail = "_kept" if action == "flag" else ""
     assert counts["reasons"] == {
         "cut_off": 1, "different": 2, "equal": 1, f"mentions_solution{tail}": 1, f"near_copy{tail}": 2,
     }  # fmt: skip
     assert counts["problems_solved"] == solved
-    verdicts = list(read(Judgement, data / "verdicts" / "resolve-solution.jsonl"))
+    verdicts = list(read(Verdict, data / "verdicts" / "resolve-solution.jsonl"))
     assert [(row.id, row.index) for row in verdicts] == [*(("a", k) for k in range(5)), ("b", 1), ("b", 2)]

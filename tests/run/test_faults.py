@@ -16,12 +16,13 @@ import torch.distributed as dist
 from torch import multiprocessing
 
 from stages.lib.policy import PolicyError, load_model, memory
-from stages.lib.run import restart, stage
+from stages.lib.run import restart
 from stages.lib.run.errors import StageError
+from stages.lib.run.exits import REMEDIES, one_line_errors
 from stages.lib.run.files import replacing, replacing_folder
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Policy
-from stages.lib.run.restart import COMPLETE, checksum, intact, seal
+from stages.lib.run.restart import COMPLETE, checksum, verified, write_checksums
 from stages.lib.training.checkpoints import START, last_checkpoint
 from tests.run.damage import cut, flip, garble
 
@@ -38,13 +39,13 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
 # --- disks ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", sorted(stage.REMEDIES))
+@pytest.mark.parametrize("number", sorted(REMEDIES))
 def test_errors_of_the_system_are_one_line(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise OSError(number, "why", "data/out.jsonl")
 
     with pytest.raises(SystemExit) as stop:
-        stage.run(fail)
+        one_line_errors(fail)
     [line] = capsys.readouterr().err.splitlines()
     assert stop.value.code == 1 and line.startswith("error: data/out.jsonl: ") and "then the same command" in line
 
@@ -54,7 +55,7 @@ def test_a_full_disk_that_a_library_reports(capsys: pytest.CaptureFixture[str]) 
         raise RuntimeError("I/O error: No space left on device (os error 28)")
 
     with pytest.raises(SystemExit):
-        stage.run(fail)
+        one_line_errors(fail)
     assert "free some space" in capsys.readouterr().err
 
 
@@ -63,7 +64,7 @@ def test_a_fault_of_ours_keeps_its_traceback() -> None:
         raise OSError(errno.EPIPE, "why")
 
     with pytest.raises(OSError, match="why"):
-        stage.run(fail)
+        one_line_errors(fail)
 
 
 def test_a_file_that_outgrows_its_limit_leaves_the_old_one(checkout: Path) -> None:
@@ -71,10 +72,10 @@ def test_a_file_that_outgrows_its_limit_leaves_the_old_one(checkout: Path) -> No
     (checkout / "out.jsonl").write_text("earlier\n")
     script = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from stages.lib.run.stage import run\nfrom stages.lib.run.files import replacing\n"
+        "from stages.lib.run.exits import one_line_errors\nfrom stages.lib.run.files import replacing\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "def main():\n    with replacing('out.jsonl') as file: file.write('x' * 100_000)\n"
-        "run(main)"
+        "one_line_errors(main)"
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=checkout, capture_output=True, text=True)
     assert ended.returncode == 1 and "File too large; raise the limit" in ended.stderr
@@ -86,9 +87,9 @@ def test_a_full_disk_under_torch(checkout: Path) -> None:
     """torch's zip writer names no errno: a real one, in a process whose files may be 4 kB long."""
     script = (
         "import resource, signal, torch; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from stages.lib.run.stage import run\n"
+        "from stages.lib.run.exits import one_line_errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "run(lambda: torch.save(torch.zeros(10**6), 'optimizer.pt'))"
+        "one_line_errors(lambda: torch.save(torch.zeros(10**6), 'optimizer.pt'))"
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=checkout, capture_output=True, text=True)
     assert ended.returncode == 1 and "free some space" in ended.stderr and "Traceback" not in ended.stderr
@@ -241,7 +242,7 @@ def points(tmp_path: Path) -> Path:
         for name in files:
             (tmp_path / folder).mkdir(exist_ok=True)
             (tmp_path / folder / name).write_bytes(b"x" * 100)
-        seal(tmp_path / folder, fsdp=False)
+        write_checksums(tmp_path / folder, fsdp=False)
     return tmp_path
 
 
@@ -305,16 +306,16 @@ def test_a_point_that_cannot_be_read_is_not_taken_for_a_damaged_one(
     assert (points / "checkpoint-10").exists()
 
 
-def test_a_seal_sees_every_piece_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checksums_see_every_piece_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart, "PIECE", 10)
     path = tmp_path / "file"
     path.write_bytes(bytes(range(95)))
-    seal(tmp_path)
-    assert intact(tmp_path) and checksum(path)[0] == 95
+    write_checksums(tmp_path)
+    assert verified(tmp_path) and checksum(path)[0] == 95
     for place in (0, 9, 10, 47, 94):
         data = bytearray(range(95))
         data[place] ^= 1
         path.write_bytes(data)
-        assert not intact(tmp_path), place
+        assert not verified(tmp_path), place
     path.write_bytes(bytes([*range(10, 20), *range(10), *range(20, 95)]))  # two pieces in the other order
-    assert not intact(tmp_path)
+    assert not verified(tmp_path)

@@ -19,6 +19,7 @@ from stages.lib.run.params import Params, Policy, load
 from stages.lib.scoring import likelihood, token_scores
 from tests.report.synthetic import problem, training_row
 from tests.run.damage import cut, flip
+from tests.run_stage import run_stage
 
 SOURCES = ["self", "resolved", "expert", "self", "resolved", "self"]
 
@@ -59,7 +60,7 @@ def expected(params: Params, source: str, i: int, guided: bool) -> tuple[list[in
 
 
 def test_every_response_once_with_the_models_own_log_probabilities(scored: Path) -> None:
-    score.main()
+    run_stage(score)
     frame, params = pd.read_parquet(scored / "data/scores.parquet"), load()
     found = {key: part for key, part in frame.groupby(["id", "source"], sort=False)}
     wanted = {("p" + "x" * i, source) for i, own in enumerate(SOURCES) for source in {own, "expert"}}
@@ -74,7 +75,7 @@ def test_every_response_once_with_the_models_own_log_probabilities(scored: Path)
 
 
 def test_the_behaviour_density_is_the_one_it_was_sampled_with(scored: Path) -> None:
-    score.main()
+    run_stage(score)
     frame, params = pd.read_parquet(scored / "data/scores.parquet"), load()
     own, guided, expert = (frame[frame["source"] == source] for source in ("self", "resolved", "expert"))
     assert (own["logp_behaviour"] == own["logp"]).all()
@@ -87,7 +88,7 @@ def test_the_behaviour_density_is_the_one_it_was_sampled_with(scored: Path) -> N
 
 def test_killed_and_started_again_it_ends_in_the_same_bytes(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score, "WINDOW", 4)
-    score.main()
+    run_stage(score)
     whole = (scored / "data/scores.parquet").read_bytes()
     (scored / "data/scores.parquet").unlink()
     shutil.rmtree(scored / ".scratch")
@@ -101,14 +102,14 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(scored: Path, monkey
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(score, "write_part", die)
-        score.main()
+        run_stage(score)
     monkeypatch.setattr(score, "write_part", lambda *args: (written.append(args[1]), write_part(*args))[1])
-    score.main()
+    run_stage(score)
     assert len(written) == len(set(written)) == 3, "a finished part was scored twice"
     assert (scored / "data/scores.parquet").read_bytes() == whole
 
     (scored / "data/scores.parquet").unlink()  # as DVC does when it was killed before it had recorded the out
-    score.main()
+    run_stage(score)
     assert len(written) == 3 and (scored / "data/scores.parquet").read_bytes() == whole
 
 
@@ -117,13 +118,13 @@ def test_a_damaged_part_is_said_and_scored_again(
     scored: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(score, "WINDOW", 4)
-    score.main()
+    run_stage(score)
     whole = (scored / "data/scores.parquet").read_bytes()
     [part] = (scored / ".scratch").glob("score-*/000001-*.parquet")
     damage(part)
     again, write_part = [], token_scores.write_part
     monkeypatch.setattr(score, "write_part", lambda *args: (again.append(args[1]), write_part(*args))[1])
-    score.main()
+    run_stage(score)
     assert again == [1] and (scored / "data/scores.parquet").read_bytes() == whole
     [line] = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
     assert part.name in line and line.endswith("scoring its responses again")
@@ -136,7 +137,7 @@ def test_a_response_beyond_the_context_is_counted_and_left_out(
     write(scored / "data/problems.jsonl", rows)
     for name in ("expert", "rewritten"):
         write(scored / f"data/train/{name}.jsonl", [training_row(row, "expert") for row in rows])
-    score.main()
+    run_stage(score)
     assert "left out 1 longer than the policy's context of 512 tokens" in capsys.readouterr().out
     assert set(pd.read_parquet(scored / "data/scores.parquet")["id"]) == {"p", "shown/px"}
 
@@ -147,7 +148,7 @@ def test_a_window_of_nothing_but_too_long_responses(scored: Path, monkeypatch: p
     write(scored / "data/problems.jsonl", rows)
     for name in ("expert", "rewritten"):
         write(scored / f"data/train/{name}.jsonl", [training_row(row, "expert") for row in rows])
-    score.main()
+    run_stage(score)
     assert set(pd.read_parquet(scored / "data/scores.parquet")["id"]) == {"p", "shown/px"}
 
 
@@ -155,7 +156,7 @@ def test_an_unknown_problem_stops_before_the_policy_is_loaded(scored: Path, monk
     write(scored / "data/train/expert.jsonl", [training_row(problem("stranger"), "expert")])
     monkeypatch.setattr(score, "load_model", lambda policy: pytest.fail("loaded"))
     with pytest.raises(RecordError, match="stranger"):
-        score.main()
+        run_stage(score)
 
 
 def test_slices_of_logits_change_nothing(tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:

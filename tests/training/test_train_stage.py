@@ -31,6 +31,7 @@ from stages.lib.training import losses
 from stages.lib.training.batches import Example, encode
 from stages.lib.training.probe import COLUMNS, Watch, choose
 from tests.run.damage import flip
+from tests.run_stage import run_stage
 from tests.training.rows import rows
 
 
@@ -61,8 +62,7 @@ def change(root: Path, section: str, **values: object) -> None:
 
 def stage(*words: str) -> None:
     """Run the stage here: most of a process of its own would be imports."""
-    sys.argv = ["train", *words]
-    train.main()
+    run_stage(train, *words)
 
 
 def weights(root: Path, cell: str) -> bytes:
@@ -150,14 +150,16 @@ def test_same_seed_same_bytes_and_hardware_is_not_identity(project: Path) -> Non
 KILLED = """
 import os, signal, sys
 from stages import train
+from stages.lib.run.stage import run
 from stages.lib.training.probe import Watch
+from tests.run_stage import run_stage
 plain = Watch.on_step_end
 def on_step_end(self, args, state, *rest, **more):
     plain(self, args, state, *rest, **more)
     if state.global_step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 Watch.on_step_end = on_step_end
-train.main()
+run(train.main, resumable=True)
 """
 
 

@@ -4,6 +4,7 @@ accelerate shards on GPUs only, so the second part calls the function that it wo
 gradients and the divergence to an initial policy in shards are those of the whole model.
 """
 
+import sys
 from types import SimpleNamespace
 
 import torch
@@ -17,10 +18,11 @@ from stages.lib.run.params import load
 from stages.lib.training.batches import Example, collate, plan
 from stages.lib.training.losses import Objective
 from stages.lib.training.model import Reference, attach
+from tests.run_stage import run_stage
 
 
 def main() -> None:
-    train.main()
+    run_stage(train, *sys.argv[1:])
     check_shards(load().policy.name, dist.get_rank())
     dist.destroy_process_group()
 

@@ -1,16 +1,16 @@
 """The verify stage: every response gets its verdict, in order, also after a kill; cut-off responses are never right."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from stages import verify
-from stages.lib.records import Judgement, Problem, RecordError, Rollout, read, write
+from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
 from stages.lib.run.journal import declared
 from stages.lib.run.params import Params, ParamsError
 from stages.lib.verifier.verdicts import judge
+from tests.run_stage import run_stage
 
 COUNT = 23
 
@@ -37,13 +37,12 @@ def rollout(id_: str, index: int, text: str, finish: str = "stop") -> Rollout:
 
 
 def run_verify(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["verify", name])
-    verify.main()
+    run_stage(verify, name)
 
 
 def test_every_response_is_judged_in_order(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_verify("sample", monkeypatch)
-    rows = list(read(Judgement, samples / "verdicts" / "sample.jsonl"))
+    rows = list(read(Verdict, samples / "verdicts" / "sample.jsonl"))
     assert [(row.id, row.index) for row in rows] == [(f"p{i}", k) for i in range(COUNT) for k in range(2)]
     assert all(row.correct == (row.index == 0) for row in rows)
     counts = json.loads((samples / "counts" / "verify-sample.json").read_text())
@@ -64,7 +63,7 @@ def test_a_killed_run_ends_in_the_same_bytes(samples: Path, monkeypatch: pytest.
 
 def test_demonstrations_are_verified_too(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_verify("expert", monkeypatch)
-    rows = list(read(Judgement, samples / "verdicts" / "expert.jsonl"))
+    rows = list(read(Verdict, samples / "verdicts" / "expert.jsonl"))
     assert len(rows) == COUNT and not any(row.correct for row in rows)
 
 
@@ -96,4 +95,4 @@ def test_resolved_responses_are_verified(samples: Path, monkeypatch: pytest.Monk
     (samples / "resolved").mkdir()
     (samples / "samples.jsonl").rename(samples / "resolved" / "half.jsonl")
     run_verify("resolve-half", monkeypatch)
-    assert len(list(read(Judgement, samples / "verdicts" / "resolve-half.jsonl"))) == 2 * COUNT
+    assert len(list(read(Verdict, samples / "verdicts" / "resolve-half.jsonl"))) == 2 * COUNT

@@ -7,10 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from stages.lib.analysis.arms import arms
-from stages.lib.records import Evaluation, Judgement, Merged, RecordError, read
+from stages.lib.records import SOURCES, Cell, Evaluation, Merged, RecordError, Verdict, read
 from stages.lib.run.params import Grid, Resolve, Sample
-
-SOURCES = ("self", "resolved", "expert")
 
 
 def composition(merged: dict[str, Merged], pairs: pd.DataFrame) -> pd.DataFrame:
@@ -40,11 +38,11 @@ def solved_rates(folder: Path, sample: Sample, resolve: Resolve) -> pd.DataFrame
     """
     kinds = [("expert", "expert's demonstrations", 1), ("sample", "samples", sample.first)]
     kinds += [(f"resolve-{name}", f"re-solved, guide: {name}", resolve.first) for name in resolve.guides]
-    rows = [[label, *_rates(list(read(Judgement, folder / f"{name}.jsonl")), first)] for name, label, first in kinds]
+    rows = [[label, *_rates(list(read(Verdict, folder / f"{name}.jsonl")), first)] for name, label, first in kinds]
     return pd.DataFrame(rows, columns=["of", "problems", "responses", "first", "right", "cut off", "problems solved"])
 
 
-def _rates(verdicts: list[Judgement], first: int) -> list[float]:
+def _rates(verdicts: list[Verdict], first: int) -> list[float]:
     solved, ids = {row.id for row in verdicts if row.correct}, {row.id for row in verdicts}
     every = [row for row in verdicts if row.index < first]
     counts = [sum(row.correct for row in every), sum(row.reason == "cut_off" for row in every)]
@@ -56,8 +54,8 @@ def verdict_reasons(data: Path, grid: Grid, guides: Sequence[str]) -> pd.DataFra
     """How many verdicts had which reason: of the demonstrations, the samples, the re-solved, every policy's answers."""
     counts: dict[str, Counter[str]] = {}
     for name in ("expert", "sample", *(f"resolve-{guide}" for guide in guides)):
-        counts[name] = Counter(row.reason for row in read(Judgement, data / "verdicts" / f"{name}.jsonl"))
-    cells = [f"{arm.data}-{arm.loss}-{seed}" for arm in arms(grid) for seed in grid.seed]
+        counts[name] = Counter(row.reason for row in read(Verdict, data / "verdicts" / f"{name}.jsonl"))
+    cells = [Cell(arm.data, arm.loss, seed).name for arm in arms(grid) for seed in grid.seed]
     for name in ("base", *cells):
         found = read(Evaluation, data / "evaluations" / f"{name}.jsonl")
         counts[f"evaluate-{name}"] = Counter(row.reason for row in found)

@@ -11,6 +11,7 @@ from stages.lib.analysis.bootstrap import Draws
 from stages.lib.analysis.frames import read_csv
 from stages.lib.analysis.gap import Tokens
 from stages.lib.analysis.gap_table import B_ONE, SUBSETS, gap_rows, summed
+from stages.lib.records import Cell
 from stages.lib.run.params import Grid, root
 
 QUANTILES = np.linspace(0, 1, 201)
@@ -79,7 +80,7 @@ def training(grid: Grid) -> pd.DataFrame:
     frames = []
     for arm in arms(grid):
         for seed in grid.seed:
-            frame = read_csv(root() / f"data/training/{arm.data}-{arm.loss}-{seed}.csv")
+            frame = read_csv(root() / f"data/training/{Cell(arm.data, arm.loss, seed).name}.csv")
             frame.insert(0, "arm", arm.name)
             frames.append(frame.drop(columns="probe"))
     return pd.concat(frames, ignore_index=True)

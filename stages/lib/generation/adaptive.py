@@ -1,77 +1,71 @@
-"""Adaptive sampling: draw in waves, and no more for a problem once one of its responses is right.
+"""Adaptive sampling: draw in waves, and no more for a problem once one of its responses is correct.
 
-    with Journal("sample", key) as journal, Journal("sample-solved", key) as solved:
-        draw(journal, solved, prompts, engine, params.sample, judge)
-    cost(read(Rollout, out), params.sample)     # {"responses": 1480, "tokens": 45010, ...}
+    drawn = Drawn(journal, open_engine, params.sample, params.sample.seed)
+    requests = sample_adaptively(drawn, solved, prompts, params.sample, judge)
+    cost(drawn.rows(requests), params.sample)     # {"responses": 1480, "tokens": 45010, ...}
 
 A wave holds the next `wave` responses to each problem that is still open, in the problems' order. Responses are
 independent and named by (seed, id, index), so a wave draws what sampling n for each would have drawn, and the first
-right one has the law of one chosen at random among the right ones of n (tests/generation/test_adaptive.py enumerates
-it; for waves of several, the random choice among the right ones of the last wave is fallback-merge's).
+correct one has the law of one chosen at random among the correct ones of n (tests/generation/test_adaptive.py
+enumerates it; for waves of several, the random choice among the correct ones of the last wave is fallback-merge's).
 What is lost are pass rates: response j exists only where the wave before was wrong throughout.
+
+Verdicts decide which responses are drawn, and shape none of them. After an edit of the verifier the waves are judged
+again over the responses that the journal holds, and a response is drawn only where a verdict flipped.
 """
 
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from stages.lib.generation.rollouts import Engine, Request, rollouts
-from stages.lib.records import Judgement, Rollout, parse
-from stages.lib.run.files import replacing
+from stages.lib.generation.rollouts import Drawn, Request
+from stages.lib.records import Rollout, Verdict
+from stages.lib.run.files import write_counts
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Waves
 
-Judge = Callable[[Iterable[Rollout]], Iterator[Judgement]]
+Judge = Callable[[Iterable[Rollout]], Iterator[Verdict]]
 
 
-def draw(
-    journal: Journal,
-    solved: Journal,
-    prompts: Sequence[tuple[str, list[int]]],
-    engine: Engine | None,
-    decoding: Waves,
-    judge: Judge,
-) -> None:
-    """Fill `journal` with the rows of all waves, whatever of them it holds already.
+def sample_adaptively(
+    drawn: Drawn, solved: Journal, prompts: Sequence[tuple[str, list[int]]], decoding: Waves, judge: Judge
+) -> list[Request]:
+    """Draw all waves; returns their requests, in the order of the stage's rows.
 
-    prompts: (problem id, prompt ids), unique ids; engine: None only where there are no prompts. `solved` keeps the ids
-    that each wave solved, a line a wave: a verdict can hang on the clock (a timeout), and a restart must not judge a
-    wave anew whose successor is in the journal. The last wave decides nothing and is left to the verify stage.
+    prompts: (problem id, prompt ids), unique ids. `solved` keeps the ids that each wave solved, a line a wave, so that
+    a restart judges no wave twice: a verdict can hang on the clock (a timeout). The last wave decides nothing and is
+    left to the verify stage.
     """
-    if next(journal.lines(), None) is None:
-        solved.clear()
     requests: list[Request] = []
-    left, known = list(prompts), list(solved.lines())
+    left = list(prompts)
     for number, start in enumerate(range(0, decoding.n, decoding.first)):
-        wave = [
-            Request(id_, i, ids) for id_, ids in left for i in range(start, min(start + decoding.first, decoding.n))
-        ]
+        end = min(start + decoding.first, decoding.n)
+        wave = [Request(id_, index, ids) for id_, ids in left for index in range(start, end)]
         if not wave:
             break
-        tqdm.write(f"{journal.stage}, wave {number + 1}: {len(left)} of {len(prompts)} problems open", file=sys.stderr)
+        name = drawn.journal.name
+        tqdm.write(f"{name}, wave {number + 1}: {len(left)} of {len(prompts)} problems open", file=sys.stderr)
+        if drawn.draw(wave):
+            solved.keep(number)  # no verdict outlives the responses that it was given on
         requests += wave
-        rollouts(journal, requests, engine, decoding, decoding.seed)
-        if start + decoding.first >= decoding.n:
-            break
-        if number == len(known):
-            known.append(json.dumps(solved_by(judge, journal, len(requests) - len(wave), len(wave))))
-            solved.append(known[-1:])
-        closed = set(json.loads(known[number]))
-        left = [prompt for prompt in left if prompt[0] not in closed]
+        if end < decoding.n:
+            closed = set(solved_by_wave(drawn, solved, number, wave, judge))
+            left = [prompt for prompt in left if prompt[0] not in closed]
+    return requests
 
 
-def solved_by(judge: Judge, journal: Journal, start: int, count: int) -> list[str]:
-    """The problems that the journal's rows from `start` on solve, `count` rows, streaming."""
-    lines = enumerate(islice(journal.lines(), start, start + count), start + 1)
-    rows = (parse(Rollout, line, f"{journal.path}, line {number}") for number, line in lines)
-    verdicts = tqdm(judge(rows), total=count, unit="response", desc=f"{journal.stage}, verify")
-    return list(dict.fromkeys(row.id for row in verdicts if row.correct))
+def solved_by_wave(drawn: Drawn, solved: Journal, number: int, wave: list[Request], judge: Judge) -> list[str]:
+    """The ids of the problems that a wave solved: what `solved` says, or, said there from now on, the verdicts."""
+    known = list(solved.lines())
+    if number == len(known):
+        bar = tqdm(judge(drawn.rows(wave)), total=len(wave), unit="response", desc=f"{drawn.journal.name}, verify")
+        known.append(json.dumps(list(dict.fromkeys(row.id for row in bar if row.correct))))
+        solved.append(known[-1:])
+    return json.loads(known[number])
 
 
 def cost(rows: Iterable[Rollout], decoding: Waves) -> dict[str, Any]:
@@ -79,7 +73,7 @@ def cost(rows: Iterable[Rollout], decoding: Waves) -> dict[str, Any]:
 
     tokens_if_fixed estimates the latter: sum over problems of n x the mean length of its first responses, those of the
     first wave. They are drawn whatever they say, so the estimate is unbiased; the mean of all that were drawn would
-    not be, for it has too many right ones, which may be shorter or longer. Without `adaptive` it is the count itself.
+    not be, for it has too many correct ones, which may be shorter or longer. Without `adaptive` it is the count itself.
     """
     drawn: Counter[int] = Counter()
     problems = tokens = first = cut_off = 0
@@ -102,11 +96,10 @@ def cost(rows: Iterable[Rollout], decoding: Waves) -> dict[str, Any]:
     }
 
 
-def write_counts(path: Path, rows: Iterable[Rollout], decoding: Waves, **more: int) -> str:
-    """Write the cost, and what `more` counts, as JSON; returns the cost in words."""
-    counts = cost(rows, decoding) | more
-    with replacing(path) as file:
-        json.dump(counts, file, indent=2)
+def report_cost(name: str, drawn: Drawn, requests: Sequence[Request], decoding: Waves, **more: int) -> str:
+    """Write the cost, and what `more` counts, as data/counts/<name>.json; returns it in words."""
+    counts = cost(drawn.rows(requests), decoding) | more
+    write_counts(name, counts)
     words = f"{counts['responses']} responses to {counts['problems']} problems"
     if len(counts["responses_by_wave"]) > 1:
         words += f" in waves of {', '.join(map(str, counts['responses_by_wave']))}"
@@ -115,4 +108,6 @@ def write_counts(path: Path, rows: Iterable[Rollout], decoding: Waves, **more: i
         share = f"{100 * counts['token_share']:.0f} % (estimated)"
         words += f"; {counts['tokens']} tokens, {share} of what {decoding.n} for each would take"
     words += "".join(f"; {count} {name.replace('_', ' ')}" for name, count in more.items() if count)
+    if drawn.before:
+        words += f"; {len(drawn.places) - drawn.before} drawn now, the others were in .scratch/"
     return words

@@ -1,15 +1,16 @@
 """Generation: prompts in, responses out, through transformers or vLLM, one engine or several.
 
     kept = fitting(prompts, params.sample, context_window(params.policy))          # before any weights are loaded
-    engine = open_engine("auto", params.policy, params.hardware)
-    rollouts(journal, requests_for(kept, n=4), engine, params.sample, seed=0)   # one row per request, in their order
+    drawn = Drawn(journal, lambda: open_engine("auto", params.policy, params.hardware), params.sample, seed=0)
+    drawn.draw(requests_for(kept, n=4))          # those that the journal lacks; the engine opens when it is needed
+    drawn.rows(requests)                         # one row per request, in their order
 
 What an engine is, and which random numbers a request draws: stages/lib/generation/engine.py.
 """
 
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from tqdm import tqdm
@@ -20,12 +21,12 @@ from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import ParallelEngine
 from stages.lib.generation.vllm import VllmEngine
 from stages.lib.policy import PolicyError
-from stages.lib.records import dumps
+from stages.lib.records import Rollout, dumps, parse
 from stages.lib.run.errors import StageError
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Decoding, Hardware, Policy
 
-__all__ = ["Engine", "Request", "chunks", "fitting", "open_engine", "requests_for", "rollouts"]
+__all__ = ["Drawn", "Engine", "Request", "chunks", "fitting", "open_engine", "requests_for"]
 
 
 def fitting(
@@ -67,10 +68,51 @@ def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
     return ParallelEngine(kind, policy, hardware) if hardware.engines > 1 else kind(policy, hardware)
 
 
-def rollouts(journal: Journal, requests: Sequence[Request], engine: Engine, decoding: Decoding, seed: int) -> None:
-    """Draw what the journal lacks of `requests`, chunk by chunk: it ends with one row per request, in their order."""
-    done = sum(1 for _ in journal.lines())
-    with tqdm(total=len(requests), initial=done, unit="response", desc=journal.stage, smoothing=0) as bar:
-        for chunk in chunks(requests[done:], engine.chunk):
-            journal.append(dumps(row) for row in engine.generate(chunk, decoding, seed))
-            bar.update(len(chunk))
+class Drawn:
+    """The responses in a journal, found by (problem id, index), whatever order they were drawn in.
+
+    A response is named by (seed, id, index): which others are asked for changes no word of it. So the journal serves a
+    stage that was killed, and one that now asks for other problems or more responses; only what it lacks is drawn.
+    """
+
+    def __init__(self, journal: Journal, open_: Callable[[], Engine], decoding: Decoding, seed: int):
+        self.journal, self.open, self.decoding, self.seed = journal, open_, decoding, seed
+        self.engine: Engine | None = None
+        self.places: dict[tuple[str, int], int] = {}  # where in the file a row begins
+        self.size = 0
+        for line in journal.lines():
+            self._note(parse(Rollout, line, str(journal.path)), line)
+        self.before = len(self.places)
+
+    def draw(self, requests: Sequence[Request]) -> int:
+        """Draw what the journal lacks of `requests`, chunk by chunk; returns how many that were."""
+        lacking = [request for request in requests if (request.id, request.index) not in self.places]
+        if not lacking:
+            return 0
+        self.engine = self.engine or self.open()
+        done = len(requests) - len(lacking)
+        with tqdm(total=len(requests), initial=done, unit="response", desc=self.journal.name, smoothing=0) as bar:
+            for chunk in chunks(lacking, self.engine.chunk):
+                rows = self.engine.generate(chunk, self.decoding, self.seed)
+                lines = [dumps(row) for row in rows]
+                self.journal.append(lines)
+                for row, line in zip(rows, lines, strict=True):
+                    self._note(row, line)
+                bar.update(len(chunk))
+        return len(lacking)
+
+    def lines(self, requests: Iterable[Request]) -> Iterator[str]:
+        """The journal's lines for these requests, in their order."""
+        with self.journal.path.open("rb") as file:
+            for request in requests:
+                file.seek(self.places[request.id, request.index])
+                yield file.readline().decode().rstrip("\n")
+
+    def rows(self, requests: Iterable[Request]) -> Iterator[Rollout]:
+        """As `lines`, as rows."""
+        for line in self.lines(requests):
+            yield parse(Rollout, line, str(self.journal.path))
+
+    def _note(self, row: Rollout, line: str) -> None:
+        self.places[row.id, row.index] = self.size
+        self.size += len(line.encode()) + 1

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.lib.records import Merged, Problem, TrainingRow, read
+from stages.lib.records import SOURCES, Merged, Problem, TrainingRow, read
 from stages.lib.report import tables
 from stages.lib.report.formatting import Table, markdown
 from stages.lib.run.params import Params, Report
@@ -121,10 +121,10 @@ def counts(folder: Path) -> Table:
 
 def examples(data: Path, merged: Mapping[str, Merged], problems: Mapping[str, Problem], n: int) -> list[dict[str, str]]:
     """The first n problems of each source: problem, expert's and rewritten response."""
-    wanted = {id_ for source in ("self", "resolved", "expert")
+    wanted = {id_ for source in SOURCES
               for id_ in itertools.islice((row.id for row in merged.values() if row.source == source), n)}  # fmt: skip
     rows = [row for row in read(TrainingRow, data / "train" / "rewritten.jsonl") if row.id in wanted]
-    rows.sort(key=lambda row: ("self", "resolved", "expert").index(row.source))
+    rows.sort(key=lambda row: SOURCES.index(row.source))
     return [
         {"id": row.id, "source": row.source, "problem": row.problem, "answer": row.answer, "rewritten": row.response,
          "expert": problems[row.id].solution or "", "right": right(merged[row.id])}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from stages.lib.prompts import encode, guided, plain_ids
 from stages.lib.records import Problem
 from stages.lib.run.errors import StageError
-from stages.lib.run.params import Prompt, Resolve
+from stages.lib.run.params import ParamsError, Prompt, Resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,6 +65,17 @@ GUIDES = {
     "answer": lambda solution, answer: f"The answer is \\boxed{{{answer}}}.",
     "half": lambda solution, answer: first_half(solution),
 }
+
+
+def known_guide(kind: str) -> str:
+    """The kind, if there is a guide of it.
+
+    Raises:
+        ParamsError: there is none.
+    """
+    if kind not in GUIDES:
+        raise ParamsError(f"the guide {kind!r} is none of {', '.join(GUIDES)}")
+    return kind
 
 
 class Guided:

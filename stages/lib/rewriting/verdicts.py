@@ -1,17 +1,19 @@
 """Verdicts on re-solved responses, streaming: what verify and resolve's waves share.
 
-    for judgement in judge_resolved(rows, {"train-17": problem}, "solution", params.verify, params.copy, workers=2): ...
+    for verdict in judge_resolved(rows, {"train-17": problem}, "solution", params.verify, params.copy, workers=2): ...
 
-Beyond the final answer they are checked for copying the guide and for speaking of it (`copying`).
+Beyond the final answer they are checked for copying the guide and for speaking of it (`copies`), and where
+verify.unsound is reject for wrong steps (`soundness`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import tee
 
-from stages.lib.records import Judgement, Problem, Rollout
+from stages.lib.records import Problem, Rollout, Verdict
 from stages.lib.rewriting.copies import mentions, near_copy
 from stages.lib.rewriting.guides import guide
+from stages.lib.rewriting.soundness import unsound
 from stages.lib.run.params import Copy, Verify
 from stages.lib.verifier.verdicts import judge
 
@@ -27,7 +29,7 @@ def judge_resolved(
     verify: Verify,
     copy: Copy,
     workers: int | None = None,
-) -> Iterator[Judgement]:
+) -> Iterator[Verdict]:
     """As `judge`, for responses to the guide of a kind: what copies it or speaks of it is not correct (copy.action
     reject), or is counted under a reason of its own (flag).
 
@@ -39,10 +41,12 @@ def judge_resolved(
     """
     to_judge, to_check = tee(rows)
     references = {id_: problem.answer for id_, problem in problems.items()}
-    for judgement in judge(to_judge, references, verify, workers):
+    for verdict in judge(to_judge, references, verify, workers):
         row = next(to_check)
-        fault = _fault(row.response, problems[row.id], kind, copy) if judgement.correct else None
-        yield _marked(judgement, fault, copy) if fault else judgement
+        fault = _fault(row.response, problems[row.id], kind, copy) if verdict.correct else None
+        verdict = _marked(verdict, fault, copy) if fault else verdict
+        flaw = unsound(verify, problems[row.id], row.response) if verdict.correct else None
+        yield replace(verdict, correct=False, reason=flaw) if flaw else verdict
 
 
 def _fault(response: str, problem: Problem, kind: str, copy: Copy) -> str | None:
@@ -55,7 +59,7 @@ def _fault(response: str, problem: Problem, kind: str, copy: Copy) -> str | None
     return NEAR_COPY if kind != "answer" and near_copy(response, guide(kind, problem), copy) else None
 
 
-def _marked(judgement: Judgement, fault: str, copy: Copy) -> Judgement:
+def _marked(verdict: Verdict, fault: str, copy: Copy) -> Verdict:
     if copy.action == "reject":
-        return replace(judgement, correct=False, reason=fault)
-    return replace(judgement, reason=fault + KEPT)
+        return replace(verdict, correct=False, reason=fault)
+    return replace(verdict, reason=fault + KEPT)

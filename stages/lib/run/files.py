@@ -2,14 +2,18 @@
 
 with replacing("reports/table.md") as file: ...             # text
 with replacing_folder("data/train") as partial: ...         # a folder
+write_counts("prepare", {"problems": 768, ...})             # data/counts/prepare.json
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from stages.lib.run.params import root
 
 
 class replacing:
@@ -54,3 +58,9 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             os.replace(old, path)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def write_counts(name: str, counts: dict[str, Any]) -> None:
+    """What a stage counted, as data/counts/<name>.json, which the report shows."""
+    with replacing(root() / "data" / "counts" / f"{name}.json") as file:
+        json.dump(counts, file, indent=2)

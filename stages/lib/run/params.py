@@ -91,7 +91,7 @@ class Benchmarks:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How responses are drawn: shared by sample, resolve and evaluate."""
+    """How responses are drawn: shared by sample, resolve and, at each of its temperatures, evaluate."""
 
     n: int = at_least(1)
     temperature: float = within(0.0, 10.0)
@@ -128,6 +128,8 @@ class Resolve(Waves):
 class Verify:
     markers: bool
     timeout: float = within(0.1, 3600.0)
+    steps: Literal["none", "testbed"]
+    unsound: Literal["flag", "reject"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +206,28 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """How the benchmarks are answered; each of the temperatures is a run of its own, the first is the tables'."""
+
+    n: int = at_least(1)
+    temperatures: list[float]
+    top_p: float = within(1e-6, 1.0)
+    max_new_tokens: int = at_least(1)
+    seed: int
+
+    def __post_init__(self) -> None:
+        """At least one temperature, none twice, each in [0, 10]."""
+        values = self.temperatures
+        if not values or len(set(values)) < len(values) or not all(0 <= value <= 10 for value in values):
+            raise ParamsError("evaluate.temperatures: one or more numbers from 0 to 10, none twice")
+
+    def decoding(self, temperature: float) -> Decoding:
+        """At temperature 0 one response: greedy decoding gives no other."""
+        return Decoding(n=self.n if temperature > 0 else 1, temperature=temperature, top_p=self.top_p,
+                        max_new_tokens=self.max_new_tokens, seed=self.seed)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     resamples: int = at_least(100)
     confidence: float = within(0.5, 0.999)
@@ -212,6 +236,7 @@ class Report:
     clip_high: float = within(1.0, 1e6)
     bins: int = at_least(1)
     examples: int = at_least(0)
+    in_distribution: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +267,7 @@ class Params:
     grid: Grid
     loss: Loss
     train: Train
-    evaluate: Decoding
+    evaluate: Evaluate
     report: Report
     hardware: Hardware
 

@@ -1,17 +1,18 @@
-"""Folders of finished work in .scratch/: sealed when whole, delivered to a stage's outs, dropped once DVC has recorded.
+"""Folders of finished work in .scratch/: with checksums when whole, delivered to a stage's outs, removed once DVC has
+recorded these.
 
-seal(folder / "checkpoint-50", fsdp=False)   # writes checkpoint-50/complete, the last of its files
-intact(folder / "checkpoint-50")             # {"fsdp": False, "files": ...}; None if a file is not what was written
-link(folder / "trained" / "policy", out)     # the out appears, whole
-finish(folder, "train@rewritten-dft-0")      # it has reached its outs, and waits for DVC's record
+write_checksums(folder / "checkpoint-50", fsdp=False)   # checkpoint-50/complete, the last of its files
+verified(folder / "checkpoint-50")             # {"fsdp": False, "files": ...}; None if a file is not what was written
+hardlink(folder / "trained" / "policy", out)   # the out appears, whole
+mark_delivered(folder, "train@rewritten-dft-0")   # it has reached its outs, and waits for DVC's record
 
-A seal holds the length and the CRC-32 of every file: disks and file systems that lost power or filled up leave files of
-the right length and the wrong bytes. CRC-32, since this is against accidents, and of what Python brings it is the
-fastest: 3.2 GB per second of a core, files of 2 GB read from the page cache, SHA-256 1.4, BLAKE2b 0.8 (a Xeon). It is
-computed in pieces on all cores, before the seal, while the files are in the page cache. Not measured but computed, for
-the paper's preset: a restart point of 7B float32 parameters with AdamW's state is 91 GB, 1.8 s for 16 cores (28 s for
-one), beside 68 s of training between two of them (20 steps of 3.4 s, as in presets/cost.py) and the 18 s that a disk of
-5 GB/s takes to write it.
+The checksums are the length and the CRC-32 of every file: disks and file systems that lost power or filled up leave
+files of the right length and the wrong bytes. CRC-32, since this is against accidents, and of what Python brings it is
+the fastest: 3.2 GB per second of a core, files of 2 GB read from the page cache, SHA-256 1.4, BLAKE2b 0.8 (a Xeon). It
+is computed in pieces on all cores, while the files are in the page cache. Not measured but computed, for the paper's
+preset: a checkpoint of 7B float32 parameters with AdamW's state is 91 GB, 1.8 s for 16 cores (28 s for one), beside
+68 s of training between two of them (20 steps of 3.4 s, as in presets/cost.py) and the 18 s that a disk of 5 GB/s takes
+to write it.
 """
 
 import json
@@ -28,14 +29,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.lib.run.files import replacing, replacing_folder
+from stages.lib.run.lock import rank
 from stages.lib.run.params import root
 
-COMPLETE = "complete"  # the seal: {"files": {name: [bytes, CRC-32]}, and what the caller notes}
-FINISHED = "finished"  # a folder's work has reached its outs: {"stage": ..., "record": dvc.lock's at that time}
+COMPLETE = "complete"  # the checksums: {"files": {name: [bytes, CRC-32]}, and what the caller notes}
+DELIVERED = "finished"  # a folder's work has reached its outs: {"stage": ..., "record": dvc.lock's at that time}
 PIECE = 2**27  # bytes that one thread takes
 
 
-def seal(folder: Path, **notes: Any) -> None:
+def write_checksums(folder: Path, **notes: Any) -> None:
     """Say that a folder is written to its end, once all of it is on the disk."""
     files = {}
     for path in sorted(item for item in folder.rglob("*") if item.is_file()):
@@ -47,9 +49,9 @@ def seal(folder: Path, **notes: Any) -> None:
         json.dump({**notes, "files": files}, file)
 
 
-def intact(folder: Path, otherwise: str = "it is made again") -> dict[str, Any] | None:
-    """What `seal` wrote, if every file is what it was then; None if there is no seal, or, with a line on stderr that
-    ends in `otherwise`, if a sealed file is another or gone.
+def verified(folder: Path, otherwise: str = "it is made again") -> dict[str, Any] | None:
+    """What `write_checksums` wrote, if every file is what it was then; None if it did not, or, with a line on stderr
+    that ends in `otherwise`, if a file is another or gone.
 
     Raises:
         OSError: a file cannot be read.
@@ -63,8 +65,8 @@ def intact(folder: Path, otherwise: str = "it is made again") -> dict[str, Any] 
             return None
         bad = Path(error.filename).name
     except (ValueError, KeyError, TypeError, AttributeError):
-        pass  # the seal itself
-    if bad and int(os.environ.get("RANK", 0)) == 0:
+        pass  # the checksums themselves
+    if bad and rank() == 0:
         say_damaged(folder / bad, otherwise)
     return None if bad else found
 
@@ -93,31 +95,31 @@ def _piece(path: Path, start: int) -> int:
     return value
 
 
-def link(source: Path, out: Path) -> None:
+def hardlink(source: Path, out: Path) -> None:
     """Put a folder of .scratch/ in the place of `out`: its files linked, or copied where links are not possible."""
     with replacing_folder(out) as partial:
-        shutil.copytree(source, partial, copy_function=_link, dirs_exist_ok=True)
+        shutil.copytree(source, partial, copy_function=_hardlink, dirs_exist_ok=True)
 
 
-def _link(source: str, target: str) -> None:
+def _hardlink(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copy2(source, target)
 
 
-def finish(folder: Path, stage: str) -> None:
+def mark_delivered(folder: Path, stage: str) -> None:
     """Say that the work in a folder of .scratch/ has reached the outs of `stage`; DVC has not recorded it yet."""
-    with replacing(folder / FINISHED) as file:
+    with replacing(folder / DELIVERED) as file:
         json.dump({"stage": stage, "record": records().get(stage)}, file)
 
 
-def drop_finished(prefix: str, keep: Path) -> None:
-    """Remove the finished folders `prefix`-... in .scratch/, except `keep`, that DVC has recorded: of whose stage
-    dvc.lock has another record than when they were finished. Unfinished ones stay: with their params back, work goes
+def remove_recorded(prefix: str, keep: Path) -> None:
+    """Remove the delivered folders `prefix`-... in .scratch/, except `keep`, that DVC has recorded: of whose stage
+    dvc.lock has another record than when they were delivered. Others stay: with their params back, work goes
     on there."""
     now = records()
-    for mark in keep.parent.glob(f"{prefix}-*/{FINISHED}"):
+    for mark in keep.parent.glob(f"{prefix}-*/{DELIVERED}"):
         try:
             note = json.loads(mark.read_bytes())
             recorded = now.get(note["stage"]) not in (None, note["record"])

@@ -1,129 +1,130 @@
-"""How every stage runs: once at a time, and to its end, or to one clear line and a non-zero exit status.
+"""How every stage runs: once at a time, on inputs that hold still, to its end or to one clear line.
 
-if __name__ == "__main__":
-    run(main)
+    def main(stage: Stage) -> None:
+        problems = read_problems(stage.data / "problems.jsonl")
+        with stage.journal() as journal: ...
 
-A stage started twice in one checkout has two writers on the same files. So the second waits for the first: the user
-started it twice, or `dvc` alone was killed and the stage it had started lives on. The lock is the kernel's, and ends
-with the process that holds it, however that ends.
+    if __name__ == "__main__":
+        run(main, resumable=True)
+
+A resumable stage keeps finished work in .scratch/ and goes on from there. What it keeps is named by a fingerprint of
+everything it declares to DVC. The fingerprint is taken before anything is read, params included, and compared when
+work starts: rows that were made under other params, inputs or code are never picked up, nor kept under a wrong name.
 """
 
-import errno
-import fcntl
+import inspect
 import os
-import re
-import signal
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import TypeVar
 
-from stages.lib.run.errors import StageError
-from stages.lib.run.params import root
-
-GO_ON = "the same command goes on from what is in .scratch/"
-THEN = "then the same command goes on"
-REMEDIES = {
-    errno.ENOSPC: f"free some space, {THEN}",
-    errno.EDQUOT: f"free some of your quota, {THEN}",
-    errno.EFBIG: f"raise the limit of file sizes (ulimit -f), {THEN}",
-    errno.EROFS: f"mount it for writing, {THEN}",
-    errno.EACCES: f"change its permissions, {THEN}",
-    errno.EPERM: f"change its permissions, {THEN}",
-    errno.ENOMEM: f"free some memory, {THEN}",
-    errno.ENOTEMPTY: f"change its permissions or empty it, {THEN}",
-    errno.EIO: f"check the disk, {THEN}",
-    errno.EISDIR: f"a file belongs there: move the folder away, {THEN}",
-    errno.ENOTDIR: f"a folder belongs there: move the file away, {THEN}",
-    errno.EMFILE: f"raise the limit of open files (ulimit -n), {THEN}",
-}
-SECRET = re.compile(  # a hub's token, the user of an address, and what signs one
-    r"\bhf_\w{8,}|(?<=://)[^/\s@]+(?=@)|(?<=[?&])(?:[\w-]*(?:token|signature|credential|key)[\w-]*)=[^&\s'\"]+", re.I
+from stages.lib.run.exits import one_line_errors
+from stages.lib.run.fingerprint import (
+    Inputs,
+    Instance,
+    assert_unchanged,
+    declared_inputs,
+    fingerprint,
+    instance_of,
+    without,
 )
-SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|CREDENTIALS?|API_KEY|ACCESS_KEY(_ID)?)$")  # of the environment
-FULL = re.compile(  # as safetensors and torch have it, without an errno; torch's zip writer says nothing else
-    r"No space left on device|Disk quota exceeded|os error (28|122)\b|inline_container\.cc|PytorchStreamWriter"
-)
+from stages.lib.run.journal import Journal
+from stages.lib.run.lock import single_instance
+from stages.lib.run.params import Params, load, root
+
+Read = TypeVar("Read")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Call `main`; errors of a known kind, those of disks and permissions among them, Ctrl-C and SIGTERM become one
-    line on stderr and a non-zero exit status.
+@dataclass
+class Stage:
+    """What a stage's main needs: `params`, the command line's variables `item` ({"data": "expert", ...}), its files."""
 
-    Anything else is a fault of ours and keeps its traceback. In neither stands a secret.
+    script: str
+    words: Sequence[str]  # of the command line, behind the script
+    instance: Instance
+    params: Params
+    inputs: Inputs | None  # as they were before anything was read; None: it keeps nothing in .scratch/
+    compared: bool = False
+
+    @property
+    def name(self) -> str:
+        """Script and command line: train-rewritten-dft-0."""
+        return stage_name(self.script, self.words)
+
+    @property
+    def item(self) -> dict[str, str]:
+        """Of a matrix: {"data": "rewritten", "loss": "dft", "seed": "0"}; else empty."""
+        found = self.instance.variables.get("item")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def data(self) -> Path:
+        return root() / "data"
+
+    def assert_unchanged(self) -> None:
+        """Whoever has read all inputs, and begins work that is kept, calls this; `journal` does by itself.
+
+        Raises:
+            StageError: one of them was changed since the stage started.
+        """
+        assert self.inputs is not None, f"{self.name} keeps work: run(main, resumable=True)"
+        assert_unchanged(self.inputs, declared_inputs(self.instance))
+        self.compared = True
+
+    def journal(self, name: str = "", unshaped_by: Sequence[str] = ()) -> Journal:
+        """A journal of the stage, under the fingerprint of all inputs but those that do not shape its lines.
+
+        Raises:
+            StageError: as `assert_unchanged`.
+        """
+        if not self.compared:
+            self.assert_unchanged()
+        return Journal("-".join(filter(None, [self.name, name])), fingerprint(without(self.inputs or {}, unshaped_by)))
+
+    def checked(self, read: Callable[[], Read]) -> Callable[[], Read]:
+        """`read` and then `assert_unchanged`: for what is read only after work has begun, as an engine's weights."""
+
+        def then_check() -> Read:
+            found = read()
+            self.assert_unchanged()
+            return found
+
+        return then_check
+
+    def folder(self) -> Path:
+        """Its folder in .scratch/, under the fingerprint of all inputs."""
+        assert self.inputs is not None, f"{self.name} keeps work: run(main, resumable=True)"
+        return root() / ".scratch" / f"{self.name}-{fingerprint(self.inputs)}"
+
+
+def open_stage(script: str, words: Sequence[str], resumable: bool = False) -> Stage:
+    """The stage of a script of stages/ and the words behind it: fingerprint first, then params.
+
+    Raises:
+        ParamsError: dvc.yaml has no such command, or params.yaml is faulty. StageError: a declared dep is absent.
     """
-    sys.excepthook = lambda *error: print(hidden("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell's background jobs ignore it, nohup too
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with alone("-".join([Path(sys.argv[0]).stem, *sys.argv[1:]])):
-            main()
-    except KeyboardInterrupt:
-        _stop(f"interrupted; {GO_ON}", 128 + signal.SIGINT)
-    except StageError as error:
-        _stop(" ".join(str(error).split()), 1)
-    except Exception as error:
-        number = errno.ENOSPC if FULL.search(str(error)) else getattr(error, "errno", None)
-        if number not in REMEDIES:
-            raise
-        place = getattr(error, "filename", None) or root().resolve()
-        _stop(f"{place}: {os.strerror(number)}; {REMEDIES[number]}", 1)
+    instance = instance_of(script, words)
+    inputs = declared_inputs(instance) if resumable else None
+    return Stage(script, words, instance, load(), inputs)
 
 
-@contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Wait until no other process of this checkout is at the stage `name`.
-
-    The processes of one distributed training run are one stage: the first of them holds the lock, the others wait until
-    it does. They know each other by their parent, the launcher; those of other nodes do not wait.
-    """
-    path = root() / ".scratch" / f"{name.replace(os.sep, '-')}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if int(os.environ.get("RANK", 0)) > 0 and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        here = int(os.environ.get("GROUP_RANK", 0)) == 0
-        while here and not (path.exists() and path.read_text(encoding="utf-8").endswith(f" {os.getppid()}")):
-            time.sleep(0.1)
-        yield
-        return
-    with path.open("a+", encoding="utf-8") as file:
-        _lock(file, name)
-        file.truncate(0)
-        file.write(f"{os.getpid()} {os.getppid()}")
-        file.flush()
-        yield
+def stage_name(script: str, words: Sequence[str]) -> str:
+    return "-".join([script, *words]).replace(os.sep, "-")
 
 
-def _lock(file: IO[str], name: str) -> None:
-    """POSIX locks, not flock's: worker processes forked from this one do not hold them."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        file.seek(0)
-        print(
-            f"{name}: another run of it (pid {file.read().partition(' ')[0]}) is at work here; waiting for its end",
-            file=sys.stderr,
-        )
-        fcntl.lockf(file, fcntl.LOCK_EX)
-    except OSError as error:  # some cluster file systems have no locks
-        print(f"{name}: no lock on .scratch/ ({error.strerror}): do not start it twice", file=sys.stderr)
+def run(main: Callable[[Stage], None], resumable: bool = False) -> None:
+    """Run the script that `main` is of, with the command line's words; `exits` says how it ends."""
+    run_as(Path(inspect.getfile(main)).stem, sys.argv[1:], main, resumable)
 
 
-def _terminate(*_: object) -> NoReturn:
-    _stop(f"terminated; {GO_ON}", 128 + signal.SIGTERM)
+def run_as(script: str, words: Sequence[str], main: Callable[[Stage], None], resumable: bool = False) -> None:
+    """`run`, for a script and words that are known. The lock has the stage's name, whoever imports this."""
 
+    def work() -> None:
+        instance_of(script, words)  # a mistaken command line makes no lock
+        with single_instance(stage_name(script, words)):
+            main(open_stage(script, words, resumable))
 
-def _stop(line: str, status: int) -> NoReturn:
-    print(f"error: {hidden(line)}", file=sys.stderr)
-    raise SystemExit(status)
-
-
-def hidden(text: str) -> str:
-    """A message, some library's perhaps, without the environment's secrets and those that stand in addresses."""
-    for name, value in os.environ.items():
-        if SECRET_NAME.search(name.upper()) and len(value) >= 8:
-            text = text.replace(value, "***")
-    return SECRET.sub("***", text)
+    one_line_errors(work)

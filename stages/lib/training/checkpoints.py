@@ -4,7 +4,7 @@ last_checkpoint(folder, fsdp=False)   # "…/checkpoint-50"; the one before it i
 
 The Trainer writes them. Their weights are safetensors; optimizer, scheduler and random states are torch files, which it
 loads with `weights_only`: tensors and plain values, no code. (Sharded FSDP checkpoints are torch's own format, whose
-index is a pickle: what lies in .scratch/ is this run's own.) Each is sealed with checksums (see scratch.py), and so is
+index is a pickle: what lies in .scratch/ is this run's own.) Each has checksums (see restart.py), and so is
 the initial policy on the probe, start/, which a restart cannot make again: its policy is no longer the initial one.
 """
 
@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from stages.lib.policy import out_of_memory
 from stages.lib.run.errors import StageError
-from stages.lib.run.restart import intact
+from stages.lib.run.restart import verified
 
 START = "start"  # the folder of the initial policy on the probe
 
@@ -60,12 +60,12 @@ def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
 def newest(folder: Path) -> tuple[str | None, bool]:
     """The newest intact checkpoint, and whether it was written under FSDP."""
     points = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    if points and not intact(folder / START, "without it training begins again"):
+    if points and not verified(folder / START, "without it training begins again"):
         drop_checkpoints(folder)
         return None, False
     for path in points:
-        if seal := intact(path, "going on from the restart point before it"):
-            return str(path), seal["fsdp"]
+        if written := verified(path, "going on from the restart point before it"):
+            return str(path), written["fsdp"]
         shutil.rmtree(path)
     return None, False
 

@@ -8,7 +8,6 @@ cells alone.
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from stages.lib import importance
 from stages.lib.run.files import replacing
-from stages.lib.run.restart import seal
+from stages.lib.run.lock import rank
+from stages.lib.run.restart import write_checksums
 from stages.lib.training import batches
 from stages.lib.training.batches import Example
 from stages.lib.training.checkpoints import START
@@ -69,10 +69,10 @@ class Probe:
             for number, outputs in enumerate(self._run(model, kind)):
                 self.start[f"{kind}.{number}"] = outputs["hidden"].contiguous()
         self.start |= {key: outputs[key].clone() for key in ("weight", "bias") if key in outputs}
-        if _rank() == 0:
+        if rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
             save_file(self.start, folder / TENSORS)
-            seal(folder)
+            write_checksums(folder)
 
     def score(self, model: nn.Module, objective: Objective) -> list[dict[str, Any]]:
         """One row of statistics per kind."""
@@ -137,10 +137,6 @@ def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
             )
 
 
-def _rank() -> int:
-    return int(os.environ.get("RANK", 0))
-
-
 def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {key: value.to(device) for key, value in tensors.items()}
 
@@ -154,7 +150,7 @@ class Watch(TrainerCallback):
     def __init__(self, probe: Probe, work: Work, every: int, name: str):
         self.probe, self.work, self.every = probe, work, every
         self.tokens = work.tokens()
-        self.bar = tqdm(desc=f"train {name}", disable=_rank() > 0)
+        self.bar = tqdm(desc=f"train {name}", disable=rank() > 0)
 
     def __enter__(self) -> None: ...
 

@@ -28,7 +28,7 @@ from stages.lib.policy import load_model, load_tokenizer
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing_folder
 from stages.lib.run.params import Hardware, Loss, Params, Train
-from stages.lib.run.restart import seal
+from stages.lib.run.restart import write_checksums
 from stages.lib.training import batches
 from stages.lib.training.batches import Example
 from stages.lib.training.checkpoints import readable
@@ -145,7 +145,9 @@ class Finetuner(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled)
+            write_checksums(
+                Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         with readable(resume_from_checkpoint):

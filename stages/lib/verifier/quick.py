@@ -1,8 +1,8 @@
 r"""The verdict on one extracted answer, without a clock: spelling first, then structure and value.
 
-    judge("5", "x = 5")                      ->  Ruling(True)
-    judge(r"\frac{1}{3}", r"\frac{2}{3}")    ->  Ruling(False)
-    judge(r"\int x dx", r"\frac{x^2}{2}")    ->  Ruling(None)       not read here: the slow path decides
+    judge("5", "x = 5")                      ->  QuickRuling(True)
+    judge(r"\frac{1}{3}", r"\frac{2}{3}")    ->  QuickRuling(False)
+    judge(r"\int x dx", r"\frac{x^2}{2}")    ->  QuickRuling(None)       not read here: the slow path decides
 
 All of it runs in the calling process: every step is bounded by the counts in `limits`.
 """
@@ -20,7 +20,7 @@ from stages.lib.verifier.tree import Node
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class QuickRuling:
     """correct: None where this path cannot tell; guarded: it refused the work."""
 
     correct: bool | None
@@ -41,28 +41,28 @@ _LETTERS = re.compile(r"\(?[A-H]\)?(?:(?:\s*,\s*|\s+and\s+|\s*,\s*and\s+)?\(?[A-
 _WRAPPED = re.compile(r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|textit)\s*\{([^{}]*)\}")
 
 
-def judge(reference: str, got: str) -> Ruling:
+def judge(reference: str, got: str) -> QuickRuling:
     """Compare an extracted answer with a reference's text (see `extraction.reference_text`)."""
     if _INTEGER.fullmatch(reference) and _INTEGER.fullmatch(got):
-        return Ruling(int(reference) == int(got))
+        return QuickRuling(int(reference) == int(got))
     return _judge(reference, got)
 
 
 @lru_cache(maxsize=65_536)
-def _judge(reference: str, got: str) -> Ruling:
+def _judge(reference: str, got: str) -> QuickRuling:
     try:
         reference, got = tidy(reference), tidy(got)
     except Guarded:
-        return Ruling(None, guarded=True)
+        return QuickRuling(None, guarded=True)
     if not reference or not got:
-        return Ruling(False)
+        return QuickRuling(False)
     if squeeze(reference) == squeeze(got) or _decimal_comma(reference, got):
-        return Ruling(True)
+        return QuickRuling(True)
     if _LITERAL.fullmatch(reference) or _LITERAL.fullmatch(got):
-        return Ruling(False)
+        return QuickRuling(False)
     choice = _choices(reference, got)
     if choice is not None:
-        return Ruling(choice)
+        return QuickRuling(choice)
     return _readings(_OPTION.sub("", reference), _OPTION.sub("", got))
 
 
@@ -98,24 +98,24 @@ def _bare(text: str) -> str:
     return " ".join(_WRAPPED.sub(r" \1 ", text).replace("~", " ").split())
 
 
-def _readings(reference: str, got: str) -> Ruling:
+def _readings(reference: str, got: str) -> QuickRuling:
     """Every reading of one side against every reading of the other; one that fits is enough."""
     guarded = read = False
     for left in readings(reference):
         for right in readings(got):
             try:
                 if same(_tree(left), _tree(right)):
-                    return Ruling(True)
+                    return QuickRuling(True)
                 read = True
             except Guarded:
                 guarded = True
             except (Unparsed, Undefined, RecursionError, OverflowError):
                 pass
     if read:
-        return Ruling(False)
+        return QuickRuling(False)
     if not guarded and _prose(reference) and _prose(got):
-        return Ruling(words(reference) == words(got))
-    return Ruling(None, guarded)
+        return QuickRuling(words(reference) == words(got))
+    return QuickRuling(None, guarded)
 
 
 def _prose(text: str) -> bool:

@@ -1,12 +1,12 @@
 """Verdicts on responses, streaming: what the verify stage and evaluate share.
 
-for judgement in judge(read(Rollout, path), {"train-17": "9"}, params.verify, workers=2): ...
+for verdict in judge(read(Rollout, path), {"train-17": "9"}, params.verify, workers=2): ...
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
-from stages.lib.records import Judgement, RecordError, Rollout
+from stages.lib.records import RecordError, Rollout, Verdict
 from stages.lib.run.params import Verify
 from stages.lib.verifier import verify as answers
 
@@ -15,8 +15,8 @@ CUT_OFF = "cut_off"
 
 def judge(
     rows: Iterable[Rollout], references: Mapping[str, str], verify: Verify, workers: int | None = None
-) -> Iterator[Judgement]:
-    """One judgement per row, in the rows' order; a row cut off at the length limit is wrong without being read.
+) -> Iterator[Verdict]:
+    """One verdict per row, in the rows' order; a row cut off at the length limit is wrong without being read.
 
     Raises:
         RecordError: a row's id has no reference answer.
@@ -26,7 +26,7 @@ def judge(
     for verdict in answers.verify_stream(pairs, workers=workers, timeout=verify.timeout, markers=verify.markers):
         yield from _cut_off(waiting)
         row = waiting.popleft()
-        yield Judgement(
+        yield Verdict(
             id=row.id,
             index=row.index,
             correct=verdict.correct,
@@ -39,7 +39,7 @@ def judge(
 def _pairs(
     rows: Iterable[Rollout], references: Mapping[str, str], waiting: deque[Rollout]
 ) -> Iterator[tuple[str, str]]:
-    """The pairs to verify, while `waiting` keeps every row that has no judgement yet."""
+    """The pairs to verify, while `waiting` keeps every row that has no verdict yet."""
     for row in rows:
         if row.id not in references:
             raise RecordError(f"response {row.id!r} answers no known problem; run the stage that made it again")
@@ -48,7 +48,7 @@ def _pairs(
             yield row.response, references[row.id]
 
 
-def _cut_off(waiting: deque[Rollout]) -> Iterator[Judgement]:
+def _cut_off(waiting: deque[Rollout]) -> Iterator[Verdict]:
     while waiting and waiting[0].finish == "length":
         row = waiting.popleft()
-        yield Judgement(id=row.id, index=row.index, correct=False, extracted=None, reason=CUT_OFF)
+        yield Verdict(id=row.id, index=row.index, correct=False, extracted=None, reason=CUT_OFF)

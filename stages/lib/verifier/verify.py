@@ -1,7 +1,7 @@
 r"""The verifier: does a response's final answer equal the reference?
 
-    verify(r"... so \boxed{x = \tfrac12}.", "0.5")    ->  Verdict(correct=True, extracted=r"x = \tfrac12", reason=equal)
-    verify_all([(response, answer), ...], workers=2)  ->  [Verdict, ...]     in order
+    verify(r"... so \boxed{x = \tfrac12}.", "0.5")    ->  Ruling(correct=True, extracted=r"x = \tfrac12", reason=equal)
+    verify_all([(response, answer), ...], workers=2)  ->  [Ruling, ...]     in order
     verify_stream(pairs, workers=2)                   ->  the same, one by one, for more pairs than memory holds
 
 The response is free text; its last `\boxed{}` counts or, if `markers`, an explicit "the answer is" / "final answer:" /
@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
+from stages.lib.verifier.exact import Irrational, Undefined, exact
 from stages.lib.verifier.extract import extract, reference_text
-from stages.lib.verifier.limits import MAX_ANSWER, Guarded
-from stages.lib.verifier.normalize import readings, tidy
+from stages.lib.verifier.limits import MAX_ANSWER, Guarded, Unparsed
+from stages.lib.verifier.normalize import readings, squeeze, tidy
+from stages.lib.verifier.parser import parse
 from stages.lib.verifier.pool import Workers
 from stages.lib.verifier.quick import judge
 from stages.lib.verifier.worker import oversized, slow_readable
@@ -48,7 +50,7 @@ class Reason(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Ruling:
     """extracted: the answer as the response writes it (its first 1000 characters), None without an answer."""
 
     correct: bool
@@ -56,21 +58,21 @@ class Verdict:
     reason: Reason
 
 
-def verify(response: str, answer: str, timeout: float = TIMEOUT, *, markers: bool = True) -> Verdict:
+def verify(response: str, answer: str, timeout: float = TIMEOUT, *, markers: bool = True) -> Ruling:
     """The verdict on one response.
 
     Raises:
         TypeError: response or answer is no string.
     """
     found = _quick(response, answer, markers)
-    if isinstance(found, Verdict):
+    if isinstance(found, Ruling):
         return found
     return _verdict(found, _shared_workers().ask(found.reference, found.got, timeout))
 
 
 def verify_all(
     pairs: Sequence[tuple[str, str]], workers: int | None = None, timeout: float = TIMEOUT, *, markers: bool = True
-) -> list[Verdict]:
+) -> list[Ruling]:
     """The verdicts on (response, answer) pairs, in order.
 
     Args:
@@ -85,9 +87,9 @@ def verify_all(
 
 def verify_stream(
     pairs: Iterable[tuple[str, str]], workers: int | None = None, timeout: float = TIMEOUT, markers: bool = True
-) -> Iterator[Verdict]:
+) -> Iterator[Ruling]:
     """As `verify_all`, reading and giving pair by pair; at most a thousand verdicts are held back at any time."""
-    waiting: deque[Verdict | tuple[_Open, Future[str]]] = deque()
+    waiting: deque[Ruling | tuple[_Open, Future[str]]] = deque()
     with Workers(workers or _cores()) as pool:
         for response, answer in pairs:
             found = _quick(response, answer, markers)
@@ -99,6 +101,24 @@ def verify_stream(
                 yield _settled(waiting.popleft())
         while waiting:
             yield _settled(waiting.popleft())
+
+
+@lru_cache(maxsize=65_536)
+def canonical(answer: str) -> str:
+    r"""The spelling by which equal answers are counted: an answer's value if it is rational (1/2, 0.5 and \frac12 are
+    all 1/2), else its own spelling without what carries no meaning.
+
+    The verifier's equality would unite a few more (sums of roots, sets in another order), but it compares two answers
+    at a time, and is not transitive where it rounds.
+    """
+    try:
+        text = tidy(answer)
+    except Guarded:
+        return answer
+    try:
+        return str(exact(parse(readings(text)[0])))
+    except (Guarded, Unparsed, Irrational, Undefined, RecursionError, OverflowError, ValueError):
+        return squeeze(text)  # ValueError: Python writes no number of more than 4300 digits
 
 
 def versions() -> dict[str, str]:
@@ -116,7 +136,7 @@ class _Open:
     got: str
 
 
-def _quick(response: str, answer: str, markers: bool) -> "Verdict | _Open":
+def _quick(response: str, answer: str, markers: bool) -> "Ruling | _Open":
     if not isinstance(response, str) or not isinstance(answer, str):
         raise TypeError(f"verify takes two strings, not {type(response).__name__} and {type(answer).__name__}")
     stated = extract(response, markers)
@@ -124,34 +144,34 @@ def _quick(response: str, answer: str, markers: bool) -> "Verdict | _Open":
         return _hedged(stated, _reference(answer))
     got = stated[0] if stated else ""
     if not got.strip():
-        return Verdict(False, None, Reason.no_answer)
+        return Ruling(False, None, Reason.no_answer)
     shown = got[:_SHOWN]
     reference = _reference(answer)
     if len(got) > MAX_ANSWER:
-        return Verdict(False, shown, Reason.guarded)
+        return Ruling(False, shown, Reason.guarded)
     ruling = judge(reference, got)
     if ruling.correct is not None:
-        return Verdict(ruling.correct, shown, Reason.equal if ruling.correct else Reason.different)
-    return Verdict(False, shown, Reason.guarded) if ruling.guarded else _leave(shown, reference, got)
+        return Ruling(ruling.correct, shown, Reason.equal if ruling.correct else Reason.different)
+    return Ruling(False, shown, Reason.guarded) if ruling.guarded else _leave(shown, reference, got)
 
 
-def _hedged(stated: list[str], reference: str) -> Verdict:
+def _hedged(stated: list[str], reference: str) -> Ruling:
     """Alternatives are one answer only if each of them is right: 15 39/40, or 639/40."""
     if all(judge(reference, got).correct for got in stated):
-        return Verdict(True, stated[-1][:_SHOWN], Reason.equal)
-    return Verdict(False, None, Reason.no_answer)
+        return Ruling(True, stated[-1][:_SHOWN], Reason.equal)
+    return Ruling(False, None, Reason.no_answer)
 
 
-def _leave(shown: str, reference: str, got: str) -> "Verdict | _Open":
+def _leave(shown: str, reference: str, got: str) -> "Ruling | _Open":
     """To the slow path, unless it would refuse."""
     try:
         reference, got = (readings(tidy(text))[0] for text in (reference, got))
     except Guarded:
-        return Verdict(False, shown, Reason.guarded)
+        return Ruling(False, shown, Reason.guarded)
     if oversized(reference) or oversized(got):
-        return Verdict(False, shown, Reason.guarded)
+        return Ruling(False, shown, Reason.guarded)
     if not slow_readable(reference) or not slow_readable(got):
-        return Verdict(False, shown, Reason.unparsed)
+        return Ruling(False, shown, Reason.unparsed)
     return _Open(shown, reference, got)
 
 
@@ -160,16 +180,16 @@ def _reference(answer: str) -> str:
     return reference_text(answer)
 
 
-def _done(item: "Verdict | tuple[_Open, Future[str]]") -> bool:
-    return isinstance(item, Verdict) or item[1].done()
+def _done(item: "Ruling | tuple[_Open, Future[str]]") -> bool:
+    return isinstance(item, Ruling) or item[1].done()
 
 
-def _settled(item: "Verdict | tuple[_Open, Future[str]]") -> Verdict:
-    return item if isinstance(item, Verdict) else _verdict(item[0], item[1].result())
+def _settled(item: "Ruling | tuple[_Open, Future[str]]") -> Ruling:
+    return item if isinstance(item, Ruling) else _verdict(item[0], item[1].result())
 
 
-def _verdict(found: _Open, reply: str) -> Verdict:
-    return Verdict(reply == "equal", found.extracted, Reason(reply))
+def _verdict(found: _Open, reply: str) -> Ruling:
+    return Ruling(reply == "equal", found.extracted, Reason(reply))
 
 
 def _cores() -> int:
