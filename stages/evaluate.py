@@ -55,9 +55,8 @@ def main(stage: Stage) -> None:
         journal.mark_delivered()
     accuracy = 100 * sum(row.correct for row in rows) / len(rows)
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())
-    print(
-        f"evaluate {name} at temperature {decoding.temperature:g}: {accuracy:.1f} % of {len(rows)} responses correct ({reasons})"
-    )
+    words = f"{accuracy:.1f} % of {len(rows)} responses correct ({reasons})"
+    print(f"evaluate {name} at temperature {decoding.temperature:g}: {words}")
 
 
 def target(item: dict[str, str], params: Params) -> tuple[str, Policy, int]:

@@ -52,6 +52,11 @@ def read_answers(grid: Grid, temperature: float) -> AllAnswers:
     return result
 
 
+def reordered(answers: AllAnswers, benchmarks: list[str]) -> AllAnswers:
+    """The same answers, the benchmarks in this order."""
+    return {arm: {name: item[name] for name in benchmarks} for arm, item in answers.items()}
+
+
 def evaluations(cell: str, temperature: float) -> Path:
     """The file of one policy's evaluations at one temperature."""
     return root() / "data" / "evaluations" / f"{evaluation_name(cell, temperature)}.jsonl"
