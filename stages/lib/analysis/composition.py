@@ -63,6 +63,7 @@ def verdict_reasons(data: Path, grid: Grid, guides: Sequence[str], temperatures:
     return pd.DataFrame(rows, columns=["of", "reason", "responses"])
 
 
-def tidy_composition(shares: pd.DataFrame, solved: pd.DataFrame) -> pd.DataFrame:
-    """Both frames as one: of, measure, value."""
-    return pd.concat([shares.rename(columns={"source": "of"}), solved]).melt("of", var_name="measure").dropna()
+def tidy_composition(shares: pd.DataFrame, solved: pd.DataFrame, flaws: pd.DataFrame | None = None) -> pd.DataFrame:
+    """All frames as one: of, measure, value."""
+    by_source = shares if flaws is None else shares.merge(flaws, on="source")
+    return pd.concat([by_source.rename(columns={"source": "of"}), solved]).melt("of", var_name="measure").dropna()

@@ -62,7 +62,7 @@ def by_source(path: Path) -> pd.DataFrame:
     found = [(row.source, check(row.problem, row.response)) for row in read(TrainingRow, path)]
     parts = {source: [steps for name, steps in found if name == source] for source in SOURCES}
     rows = [[source, *_counts(steps)] for source, steps in (*parts.items(), ("all", [steps for _, steps in found]))]
-    return pd.DataFrame(rows, columns=["source", "rows", "own way", "expert's way", "flawed"])
+    return pd.DataFrame(rows, columns=["source", "rows", "own way", "expert way", "flawed"])
 
 
 def _counts(steps: Iterable[Steps]) -> list[int]:
