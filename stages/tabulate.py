@@ -27,8 +27,7 @@ def main(stage: Stage) -> None:
     main_answers = answers[params.evaluate.temperatures[0]]
     results = write_accuracies(answers, folder, params, draws)
     shares = write_composition(data, folder, params)
-    if params.verify.steps == "testbed":
-        write_ways(data, folder, params, draws)
+    write_ways(data, folder, params, draws)
     write_csv(folder / "evaluation.csv", accuracy.evaluation(main_answers, draws))
     reasons = composition.verdict_reasons(data, params.grid, params.resolve.guides, params.evaluate.temperatures)
     write_csv(folder / "verdicts.csv", reasons)
@@ -100,7 +99,7 @@ def ess(data: Path, params: Params) -> dict[str, float]:
 
 def write_ways(data: Path, folder: Path, params: Params, draws: Draws) -> None:
     """ways.*: in whose way each arm solves, and its right answers with flawed steps."""
-    problems = ways.benchmark_texts(data / "benchmarks")
+    problems = ways.benchmark_texts(data / "benchmarks") if params.verify.steps == "testbed" else {}
     frame = ways.by_arm(params.grid, params.evaluate.temperatures[0], problems, draws)
     write_csv(folder / "ways.csv", frame)
     formatting.write(folder / "ways.md", f"{formatting.markdown(tables.ways(frame))}\n{notes.WAYS_NOTE}\n")

@@ -215,7 +215,7 @@ def _tailed(values: Array) -> Array:
 
 
 def _freedom(total: Array, below: Array, least: int) -> Array:
-    return np.maximum(np.divide(total**2, below, out=np.ones_like(total), where=below > 0), least)
+    return np.maximum(np.divide(total**2, below, out=np.full_like(total, np.inf), where=below > 0), least)
 
 
 def _interaction(table: Array) -> Array:

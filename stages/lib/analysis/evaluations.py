@@ -66,9 +66,10 @@ def repeated(answers: AllAnswers) -> set[str]:
     """The arms whose every response is an earlier arm's: expert+RATIO where DFT is, since the ratio of the expert's
     unknown density is p. Such arms count once."""
     first: dict[tuple[str, ...], str] = {}
-    for arm, benchmarks in answers.items():
+    trained = {arm: benchmarks for arm, benchmarks in answers.items() if arm != BASE}
+    for arm, benchmarks in trained.items():
         first.setdefault(tuple(item.digest for item in benchmarks.values()), arm)
-    return set(answers) - set(first.values())
+    return set(trained) - set(first.values())
 
 
 Responses = dict[str, dict[str, list[Evaluation]]]  # benchmark -> problem id -> responses

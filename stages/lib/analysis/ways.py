@@ -27,7 +27,9 @@ def benchmark_texts(folder: Path) -> Problems:
 
 
 def by_arm(grid: Grid, temperature: float, problems: Problems, draws: Draws) -> pd.DataFrame:
-    """arm, measure, value, low, high: averages over benchmarks, over all responses."""
+    """arm, measure, value, low, high: averages over benchmarks, over all responses; no rows without problems."""
+    if not problems:
+        return pd.DataFrame(columns=["arm", "measure", "value", "low", "high"])
     cells = {BASE: [BASE]}
     cells |= {arm.name: [Cell(arm.data, arm.loss, seed).name for seed in grid.seed] for arm in arms(grid)}
     rows = []

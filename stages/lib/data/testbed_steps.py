@@ -1,4 +1,4 @@
-r"""The steps of a response to an embedded problem, read exactly: in whose way it solves, and whether each step is right.
+r"""The steps of a response to an embedded problem, read exactly: in whose way it solves, and which steps are wrong.
 
     read_terms("4 - 3 + 8 =")                                # [4, -3, 8]; None for text that is no such chain
     check("4 - 9 =", "4 - 9 = -4\n\\boxed{-4}")              # Steps(way="own", taken=1, wrong=1, flaw="wrong_step")
@@ -8,6 +8,7 @@ reader knows both ways of the testbed's grammar and nothing else.
 """
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 OWN, EXPERTS, OTHER = "own", "expert", "other"  # ways
@@ -61,7 +62,7 @@ def _own(terms: list[int], found: re.Match[str]) -> Steps:
     steps = [(int(a), int(sign + b), int(c)) for a, sign, b, c in _STEP.findall(found[1])]
     wrong = sum(a + b != c for a, b, c in steps)
     walked = [steps[0][0], *(b for _, b, _ in steps)] == terms
-    joined = all(before[2] == after[0] for before, after in zip(steps, steps[1:], strict=False))
+    joined = all(before[2] == after[0] for before, after in pairwise(steps))
     return Steps(OWN, len(steps), wrong, _flaw(wrong, walked and joined, steps[-1][2] == int(found[2])))
 
 

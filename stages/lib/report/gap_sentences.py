@@ -118,8 +118,10 @@ def tokens(shares: pd.DataFrame) -> str:
     more = 100 * (row["tokens"] / row["expert tokens"] - 1)
     length = f"The rewritten set has {row['tokens']:.1f} tokens a response, the expert's {row['expert tokens']:.1f}"
     if more > 0:
-        return f"{length} ({more:+.0f} %): a part of a gain could come from more tokens. The data set matched tests it "
+        return (
+            f"{length} ({more:+.0f} %): a part of a gain could come from more tokens. The data set matched tests it "
             "(presets/ablation.yaml)."
+        )
     return f"{length} ({more:+.0f} %): more tokens are no explanation of a gain.".replace("(-", "(−")
 
 

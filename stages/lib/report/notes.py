@@ -20,8 +20,8 @@ def effects_note(evaluate: Evaluate, report: Report) -> str:
     first = evaluate.temperatures[0]
     return (
         f"Percentage points of avg@{evaluate.decoding(first).n} at temperature {first:g}, average over benchmarks of "
-        f"one weight each. {100 * report.confidence:g} % intervals and p over problems and order seeds; p (Holm) adjusted "
-        "for all rows of a family (factors, against the base, pairs); Wilcoxon's p, d_z and the rank-biserial "
+        f"one weight each. {100 * report.confidence:g} % intervals and p over problems and order seeds; p (Holm) "
+        "adjusted for all rows of a family (factors, against the base, pairs); Wilcoxon's p, d_z and the rank-biserial "
         "correlation over problems at these seeds. Arms that repeat another row for row count once. Every benchmark is "
         "in effects.csv, every temperature in decoding_effects.csv."
     )
@@ -49,8 +49,8 @@ def gap_note(report: Report) -> str:
 
 
 DECODING_NOTE = (
-    "Averages over benchmarks of one weight each, at every temperature; greedy decoding gives one response a problem. An "
-    "effect that is there when responses are sampled and gone when they are greedy is one of the sharpness of the "
+    "Averages over benchmarks of one weight each, at every temperature; greedy decoding gives one response a problem. "
+    "An effect that is there when responses are sampled and gone when they are greedy is one of the sharpness of the "
     "policy's distribution, not of what it can do."
 )
 WAYS_NOTE = (
