@@ -1,6 +1,7 @@
-"""Apply a preset: merge presets/NAME.yaml over params.yaml, comments kept, and show the difference.
+"""Apply presets: merge each presets/NAME.yaml over params.yaml, comments kept, and show the difference.
 
 python presets/apply.py ci         # then: dvc repro
+python presets/apply.py qwen2.5-math-7b ablation   # several, in this order
 python presets/apply.py mine.yaml  # any file of the same form
 git checkout params.yaml           # back to what is committed
 """
@@ -74,18 +75,22 @@ def plain(value: Any) -> Any:
 def main() -> None:
     folder = Path(__file__).parent
     names = sorted(path.stem for path in folder.glob("*.yaml"))
-    name = sys.argv[1] if len(sys.argv) == 2 else ""
-    preset = folder / f"{name}.yaml" if name in names else Path(name)
-    if not preset.is_file():
-        sys.exit(f"error: usage: python presets/apply.py NAME, one of {', '.join(names)}, or a YAML file")
+    asked = sys.argv[1:]
+    presets = [folder / f"{name}.yaml" if name in names else Path(name) for name in asked]
+    if not presets or not all(preset.is_file() for preset in presets):
+        sys.exit(f"error: usage: python presets/apply.py NAME..., each one of {', '.join(names)}, or a YAML file")
     path = folder.parent / "params.yaml"
     before = path.read_text(encoding="utf-8")
-    try:
-        after = applied(before, preset.read_text(encoding="utf-8"))
-    except ParamsError as error:
-        sys.exit(f"error: {preset}: {error}")
+    after = before
+    for preset in presets:
+        try:
+            after = applied(after, preset.read_text(encoding="utf-8"))
+        except ParamsError as error:
+            sys.exit(f"error: {preset}: {error}")
     path.write_text(after, encoding="utf-8")
-    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), "params.yaml", name, n=0, lineterm="")
+    diff = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), "params.yaml", " ".join(asked), n=0, lineterm=""
+    )
     print("\n".join(diff) or "params.yaml was so already")
 
 

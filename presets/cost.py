@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from presets.apply import applied
+
 FOLDER = Path(__file__).parent
 
 # Of the models and data sets: their public configs and cards.
@@ -60,7 +63,8 @@ def costs(preset: dict[str, Any], parameters: float) -> list[Cost]:
     samples = problems * drawn(preset["sample"], A, B)
     guided = unsolved * drawn(preset["resolve"], *GUIDED)
     tested = sum(min(PROBLEMS[row["name"]], preset["benchmarks"]["n"]) for row in preset["benchmarks"]["sources"])
-    answers = tested * preset["evaluate"]["n"]
+    evaluate = preset["evaluate"]
+    answers = tested * sum(evaluate["n"] if value > 0 else 1 for value in evaluate["temperatures"])
     row = PROMPT + RESPONSE
     scored = (2 * problems + unsolved) * row  # the expert's and the rewritten, and what is re-solved under its guide
     learned = problems * preset["train"]["epochs"] * row
@@ -102,9 +106,6 @@ def assumptions() -> str:
 
 def complete(name: str) -> dict[str, Any]:
     """params.yaml with the preset in it."""
-    sys.path.insert(0, str(FOLDER))
-    from apply import applied
-
     text = applied((FOLDER.parent / "params.yaml").read_text("utf-8"), (FOLDER / f"{name}.yaml").read_text("utf-8"))
     return YAML(typ="safe").load(text)
 

@@ -19,7 +19,7 @@ from itertools import chain
 
 from stages.lib.data import sources, testbed
 from stages.lib.data.near_duplicates import near_duplicates, repeated
-from stages.lib.data.readers import sliced, stem
+from stages.lib.data.readers import sliced, split_of, stem
 from stages.lib.records import Problem, RecordError, read_problems, write
 from stages.lib.run.files import replacing_folder, write_counts
 from stages.lib.run.params import Benchmarks, Overlap, Problems, Source
@@ -107,10 +107,12 @@ def file_name(name: str) -> str:
 def read(source: Source, n: int, left_out: list[str], need_solution: bool = False) -> list[Problem]:
     """A source's first `n` problems; what it leaves out before is appended to `left_out`, a place and a reason each."""
     if source.path.endswith(".jsonl") and source.mapping is None and sources.known(source.path) is None:
-        _, low, high = sliced(source.split)
+        _, low, high = sliced(split_of(source))
         rows = read_problems(source.path, need_solution)[low:high][:n]
         if not rows:
-            raise RecordError(f"{source.path} (split {source.split}): the slice holds no rows; name rows of the file")
+            raise RecordError(
+                f"{source.path} (split {split_of(source)}): the slice holds no rows; name rows of the file"
+            )
         return rows
     loaded = sources.load(source, n, need_solution)
     left_out += [f"{place}: {why}" for place, why in loaded.left_out]

@@ -45,7 +45,7 @@ class Job:
 
 def main(stage: Stage) -> None:
     params = stage.params
-    set_threads(params.hardware.threads)
+    set_threads(params.policy, params.hardware.threads)
     problems = {problem.id: problem for problem in read_problems(stage.data / "problems.jsonl", need_solution=True)}
     total = sum(1 for _ in rows(problems))
     tokenizer, model = load_tokenizer(params.policy), load_model(params.policy)

@@ -50,7 +50,7 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
     if not fitting:
         raise StageError(f"data/train/{cell.data}.jsonl: no row fits into train.max_length {params.train.max_length}")
 
-    set_threads(params.hardware.threads)
+    set_threads(params.policy, params.hardware.threads)
     plan = steps(len(fitting), params.train.epochs, params.train.batch_size, cell.seed)
     work = Work(fitting, plan, weights, options)
     args = arguments(params.train, params.hardware, len(plan), cell.seed, folder)
@@ -66,7 +66,7 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
         tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 
     curve = [{**vars(cell), **row} for row in watch.rows(tuner.state)]
-    save(tuner, params, dtype, folder / TRAINED / POLICY)
+    save(tuner, params.policy, params.train.lora, dtype, folder / TRAINED / POLICY)
     if tuner.is_world_process_zero():
         write(curve, folder / TRAINED / CURVE)
         write_checksums(folder / TRAINED)

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: a random-weight policy in a folder, and a repository root in a temporary folder."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.add_special_tokens({"additional_special_tokens": special})
     tokenizer.chat_template = CHAT
     return tokenizer
+
+
+@pytest.fixture(autouse=True)
+def _no_test_writes_at_the_root() -> Iterator[None]:
+    """A test writes in its temporary folder; what appears beside README.md is its fault."""
+    before = set(ROOT.iterdir())
+    yield
+    strays = {path.name for path in set(ROOT.iterdir()) - before if not path.name.startswith(".")}
+    assert not strays, f"it left {sorted(strays)} at the repository's root"
 
 
 @pytest.fixture(scope="session")

@@ -42,9 +42,9 @@ def test_key_order_is_the_dataclass() -> None:
         ([[1]], r"line 1: not a JSON object but list"),
         ([], "no problems"),
         ([{**GOOD, "problem": "a\0b"}], r"line 1: field 'problem' holds a NUL character; take it out"),
-        ([{**GOOD, "solution": "\ud800"}], r"line 1: field 'solution' holds half of a surrogate pair"),
+        ([{**GOOD, "solution": "\ud800"}], r"line 1: not JSON \(.*surrogate"),
         ([GOOD, {**GOOD, "problem": "other"}], r"line 2: id 'a' was used before"),
-        ([{**GOOD, "answer": float("nan")}], r"line 1: not JSON \(NaN is no JSON number\)"),
+        ([{**GOOD, "answer": float("nan")}], r"line 1: field 'answer' has the wrong type: 'nan'"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, rows: list, message: str) -> None:
@@ -86,8 +86,10 @@ def test_a_number_that_is_none_is_not_written(tmp_path: Path, value: float) -> N
 
 
 def test_a_whole_number_passes_for_a_log_probability() -> None:
-    line = f'{{"id": "a", "index": 0, "response": "", "finish": "stop", "token_ids": [], "logprobs": [-{"9" * 400}]}}'
-    assert parse(Rollout, line, "x").logprobs == [-int("9" * 400)]
+    line = '{{"id": "a", "index": 0, "response": "", "finish": "stop", "token_ids": [], "logprobs": [{}]}}'
+    assert parse(Rollout, line.format(-9), "x").logprobs == [-9.0]
+    with pytest.raises(RecordError, match="x: field 'logprobs' has the wrong type"):
+        parse(Rollout, line.format("9" * 400), "x")  # more than a float holds
 
 
 def test_a_folder_and_a_locked_file(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ changes the mix and wants to see at once what came of it. A response is right wh
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.micro.corpus import Chat
 from models.micro.pretrain import FOLDER, IGNORED, POLICY, Recipe, collate, encode, load
@@ -85,7 +86,7 @@ measured what is above and wrote this page.
 class Bench:
     """The policy with what it is asked in."""
 
-    model: PreTrainedModel
+    model: LlamaForCausalLM
     tokenizer: PreTrainedTokenizerBase
     words: Prompt
 
@@ -95,7 +96,7 @@ class Bench:
 
     def guided(self, rows: list[Problem], n: int) -> torch.Tensor:
         """The same for guided prompts."""
-        return self._right(rows, [prompts.guided(row.problem, row.solution, self.words) for row in rows], n)
+        return self._right(rows, [prompts.guided(row.problem, row.solution or "", self.words) for row in rows], n)
 
     def log_probability(self, rows: list[Problem], responses: list[str]) -> float:
         """Mean natural log-probability of the responses' tokens after the plain prompts."""
@@ -118,13 +119,15 @@ class Bench:
             inputs = self.tokenizer(
                 texts[start : start + BATCH], padding=True, add_special_tokens=False, return_tensors="pt"
             )
-            ids = self.model.generate(**inputs, do_sample=True, top_k=0, max_new_tokens=MAX_NEW_TOKENS)
+            ids = self.model.generate(  # type: ignore[misc]  # transformers annotates its self twice
+                **inputs, do_sample=True, top_k=0, max_new_tokens=MAX_NEW_TOKENS
+            )
             replies = ids[:, inputs["input_ids"].shape[1] :]
-            responses += [self.tokenizer.decode(reply).replace("<|pad|>", "") for reply in replies]
+            responses += [str(self.tokenizer.decode(reply)).replace("<|pad|>", "") for reply in replies]
         return responses
 
 
-def measure(bench: Bench, recipe: Recipe) -> dict[str, object]:
+def measure(bench: Bench, recipe: Recipe) -> dict[str, Any]:
     """Every figure of the page."""
     rows = testbed.problems(TRAINING_PROBLEMS, 0)
     marks = bench.plain(rows, SAMPLES)
@@ -139,7 +142,7 @@ def measure(bench: Bench, recipe: Recipe) -> dict[str, object]:
         "solved": marks.any(1).float().mean().item(),
         "resolved": guided.any(1).float().mean().item(),
         "guided_right": guided.float().mean().item(),
-        "expert_logp": bench.log_probability(rows, [row.solution for row in rows]),
+        "expert_logp": bench.log_probability(rows, [row.solution or "" for row in rows]),
         "own_logp": bench.log_probability(rows, own),
     }
 

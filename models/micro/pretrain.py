@@ -20,7 +20,13 @@ import torch
 from ruamel.yaml import YAML
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from models.micro.corpus import Chat, Mix, chats
 from stages.lib import prompts
@@ -124,7 +130,7 @@ def batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[tupl
             yield collate([(ids, ids) for ids in batch], tokenizer.pad_token_id)
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, chat: Chat) -> tuple[list[int], list[int]]:
+def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> tuple[list[int], list[int]]:
     """A chat as ids and labels; the labels leave the prompt out."""
     prompt = prompts.encode(tokenizer, chat.messages)
     response = [*tokenizer(chat.response, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
@@ -183,7 +189,7 @@ def main(what: str) -> None:
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True
     )
-    model.to(torch.bfloat16).save_pretrained(POLICY)
+    model.bfloat16().save_pretrained(POLICY)
 
 
 if __name__ == "__main__":

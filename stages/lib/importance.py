@@ -6,7 +6,7 @@ it is not (the expert's), DFT's convention b := 1 makes log w = log p; whoever n
 
     log_w = np.log([0.5, 0.5, 1.0])
     ess_share(log_w)     # 0.889: these three count like 2.67 equally weighted ones
-    cv2(log_w)           # 0.125 = N / ESS - 1
+    top_share(log_w)     # 0.5: the largest weight's share of all
 
 Sums of weights are rescaled by the largest one where the figure does not depend on scale, so nothing overflows.
 """
@@ -29,30 +29,9 @@ def ess_share(log_w: ArrayLike) -> float:
     return ess(log_w) / np.size(log_w)
 
 
-def cv2(log_w: ArrayLike) -> float:
-    """Squared coefficient of variation, Var(w) / mean(w)^2 = N / ESS - 1 (Liu 1996)."""
-    return 1.0 / ess_share(log_w) - 1.0
-
-
 def variance(log_w: ArrayLike) -> float:
     """Var(w), divided by N. Small both where the policy likes the data and where it gives it almost no probability."""
     return float(np.exp(_flat(log_w)).var())
-
-
-def chi2(log_w: ArrayLike) -> float:
-    """chi^2(p || b) = E_b[w^2] - 1 from a sample of b whose density is known (both normalised)."""
-    return float(np.exp(2 * _flat(log_w)).mean() - 1.0)
-
-
-def kl_k1(log_w: ArrayLike) -> float:
-    """KL(b || p) = E_b[-log w] from a sample of b: unbiased, can come out negative (Schulman 2020, k1)."""
-    return float(-_flat(log_w).mean())
-
-
-def kl_k3(log_w: ArrayLike) -> float:
-    """KL(b || p) = E_b[w - 1 - log w] from a sample of b: unbiased where E_b[w] = 1, never negative (k3)."""
-    log_w = _flat(log_w)
-    return float((np.expm1(log_w) - log_w).mean())
 
 
 def log_variance(log_w: ArrayLike) -> float:
@@ -76,21 +55,6 @@ def top_share(log_w: ArrayLike, share: float = 0.01) -> float:
     whole = int(count)
     last = (count - whole) * w[whole] if whole < w.size else 0.0
     return float((w[:whole].sum() + last) / w.sum())
-
-
-def clip(log_w: ArrayLike, low: float, high: float) -> Array:
-    """log of clip(w, low, high), [N]. Clipping hides a gap: show the unclipped figure beside the clipped one."""
-    return np.clip(_flat(log_w), np.log(low) if low > 0 else -np.inf, np.log(high))
-
-
-def sequences(log_w: ArrayLike, lengths: ArrayLike) -> tuple[Array, Array]:
-    """Token log-weights [N] of responses laid end to end, lengths [M] -> per response the sum and the mean, [M] each.
-
-    The sum is the response's own log-weight. Its spread grows with length; the mean (GSPO, arXiv 2507.18071) does not.
-    """
-    lengths = np.asarray(lengths)
-    sums = np.add.reduceat(_flat(log_w), np.r_[0, np.cumsum(lengths)[:-1]])
-    return sums, sums / lengths
 
 
 def k_hat(log_w: ArrayLike) -> float:

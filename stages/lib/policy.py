@@ -30,21 +30,44 @@ class PolicyError(StageError):
     """The policy cannot be loaded or used; the message says what to do."""
 
 
+DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where NVIDIA's driver is loaded
+
+
+def gpu_count() -> int:
+    """How many GPUs torch computes on; 0 where there are none, or CUDA_VISIBLE_DEVICES hides them.
+
+    Raises:
+        PolicyError: there are GPUs that torch cannot use. Going on would mean days on the CPU, without a word.
+    """
+    count = torch.cuda.device_count()  # from the driver's own list (NVML), which also an unusable driver gives
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    here = count or (0 if hidden else sum(1 for _ in DRIVER.glob("*")))
+    if here and not torch.cuda.is_available():
+        built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a build without CUDA"
+        raise PolicyError(
+            f"{here} GPUs are here, and torch cannot use them: torch {torch.__version__} {built}. Install torch's "
+            "CUDA build and a driver for its CUDA (13.0: series 580 or newer), or run on the CPU: CUDA_VISIBLE_DEVICES="
+        )
+    return count
+
+
 def device() -> torch.device:
     """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if gpu_count() else "cpu")
 
 
-def set_threads(threads: int, processes: int | None = None) -> None:
-    """Torch's threads: as asked for; else one on a machine of up to four cores, this process's share of half of more,
-    where `processes` like it work side by side (None: as many as torchrun or accelerate started here).
+def set_threads(policy: Policy, threads: int, processes: int | None = None) -> None:
+    """Torch's threads: one where the policy is to be deterministic; else as asked for; else one on a machine of up to
+    four cores, this process's share of half of more, where `processes` like it work side by side (None: as many as
+    torchrun or accelerate started here).
 
     One, because two threads that share a core with anything else wait for each other at every step, many times slower
     than one. Never by load: sums come out differently with another number of threads, and the same run should give the
     same bits.
     """
     cores, processes = os.cpu_count() or 1, processes or int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(threads or (1 if cores <= 4 else max(1, cores // 2 // processes)))
+    share = 1 if cores <= 4 else max(1, cores // 2 // processes)
+    torch.set_num_threads(1 if policy.deterministic else threads or share)
 
 
 def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
@@ -139,7 +162,7 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that the chat template writes after the assistant's text (<|im_end|> for Qwen); else the EOS token."""
     answer = "It is 42."
     chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": answer}]
-    text = tokenizer.apply_chat_template(chat, tokenize=False)
+    text = str(tokenizer.apply_chat_template(chat, tokenize=False))
     tail = tokenizer(text[text.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     found = next((token for token in tail if token in special), tokenizer.eos_token_id)

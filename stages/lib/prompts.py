@@ -79,7 +79,7 @@ def _set_aside(tokenizer: "PreTrainedTokenizerBase", chat: list[Message], words:
     mark = next(char for char in map(chr, range(0xE000, 0xF8FF)) if char not in everything)
     places = iter(range(len(found)))
     marked = [{**m, "content": words.sub(lambda _: f"{mark}{next(places)}{mark}", m["content"])} for m in chat]
-    text = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+    text = str(tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True))
     parts = re.split(f"{mark}(\\d+){mark}", text)
     ids = (
         plain_ids(tokenizer, found[int(part)]) if place % 2 else tokenizer(part, add_special_tokens=False)["input_ids"]

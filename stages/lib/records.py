@@ -20,15 +20,15 @@ when complete (`write`), never half-written.
 """
 
 import json
-import math
 import re
-import types
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
-from functools import cache
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from stages.lib.run.config import Strict, adapter
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing
 
@@ -41,7 +41,7 @@ class RecordError(StageError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class Problem(Strict):
     """A problem with its reference answer; `solution` is the expert's demonstration (None on benchmarks without)."""
 
     id: str
@@ -51,7 +51,7 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rollout:
+class Rollout(Strict):
     """One sampled response. `token_ids` are those sampled, the end token included; `logprobs` (natural log, one a
     token) are those of the distribution it was drawn from: the behaviour policy under the sampling prompt, temperature
     and top_p included. finish: "stop", or "length" for a response that was cut off."""
@@ -65,7 +65,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(Strict):
     """The verdict on one response; reason: a value of `answers.Reason`, "cut_off" for one at the length limit,
     or what the copy check says of a re-solved one (`judging_resolved`)."""
 
@@ -77,7 +77,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailedDemonstration:
+class FailedDemonstration(Strict):
     """An expert's solution whose final answer is not the reference; reason as in its Verdict."""
 
     id: str
@@ -87,7 +87,7 @@ class FailedDemonstration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merged:
+class Merged(Strict):
     """What became of one problem. source: "self" | "resolved" | "expert"; index: which rollout (None for expert);
     the counts say how many responses were drawn, and how many of them were correct: no pass rate where sampling was
     adaptive."""
@@ -103,7 +103,7 @@ class Merged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRow:
+class TrainingRow(Strict):
     """One demonstration to train on. source: "self" | "resolved" | "expert"; index: which rollout (None for expert);
     token_ids, logprobs: as in its rollout (None for expert text, which the trainer tokenizes)."""
 
@@ -118,7 +118,7 @@ class TrainingRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(Strict):
     """One response of one policy to one benchmark problem; `tokens` counts the end token. reason: as in a Verdict, or
     "too_long" for a problem that does not fit the context window: no response was drawn. canonical: the extracted
     answer in the form in which equal ones are spelled alike (`verifier.verify.canonical`), so that votes can be
@@ -242,17 +242,36 @@ def dumps(row: Any) -> str:
 
 
 def parse(cls: type[Row], line: str, where: str) -> Row:
-    """One JSON line as a `cls` row, types checked; `where` opens the error's message."""
+    """One JSON line as a `cls` row, strictly; `where` opens the error's message.
+
+    Raises:
+        RecordError: not a JSON object, or a field that is unknown, missing or of the wrong type.
+    """
     try:
-        raw = strict_json(line)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{where}: not JSON ({error}); each line must be one JSON object") from None
-    if not isinstance(raw, dict):
-        raise RecordError(f"{where}: not a JSON object but {type(raw).__name__}")
-    for name, value in raw.items() if "\\ud" in line or "\\uD" in line else ():
-        if isinstance(value, str) and (why := flaw(value.replace("\0", ""))):
-            raise RecordError(f"{where}: field {name!r} {why}; take it out or drop the row")
-    return from_dict(cls, raw, where)
+        return adapter(cls).validate_json(line)
+    except ValidationError as error:
+        raise RecordError(f"{where}: {_fault(cls, error)}") from None
+
+
+def _fault(cls: type, error: ValidationError) -> str:
+    """The first thing wrong with a row, in words; an unknown field comes first, since it may explain a missing one."""
+    first = min(error.errors(include_url=False), key=lambda item: item["type"] != "unexpected_keyword_argument")
+    kind = first["type"]
+    value = first["input"]
+    name = first["loc"][0] if first["loc"] else ""
+    if kind == "json_invalid":
+        reason = first["ctx"]["error"]
+        hint = ", half of a surrogate pair" if "hex escape" in reason else ""
+        return f"not JSON ({reason}{hint}); each line must be one JSON object"
+    if kind == "dataclass_type":
+        return f"not a JSON object but {type(value).__name__}"
+    if kind == "unexpected_keyword_argument":
+        return f"unknown field {name!r}; {cls.__name__} has {', '.join(item.name for item in fields(cls))}"
+    if kind == "missing":
+        return f"field {name!r} is missing"
+    if kind == "literal_error":
+        return f"field {name!r} must be {first['ctx']['expected']}, not {str(value)[:60]!r}"
+    return f"field {name!r} has the wrong type: {str(value)[:60]!r}"
 
 
 def strict_json(text: str) -> Any:
@@ -270,44 +289,6 @@ def _no_number(name: str) -> Any:
 
 _READER = json.JSONDecoder(parse_constant=_no_number)
 _WRITER = json.JSONEncoder(default=asdict, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
-
-
-def from_dict(cls: type[Row], raw: dict[str, Any], where: str) -> Row:
-    """A plain mapping as a `cls` row, types checked; keys that `cls` lacks are refused."""
-    hints, required = _schema(cls)
-    unknown = sorted(raw.keys() - hints.keys())
-    if unknown:
-        raise RecordError(f"{where}: unknown field {unknown[0]!r}; {cls.__name__} has {', '.join(hints)}")
-    for name, hint in hints.items():
-        if name not in raw and name in required:
-            raise RecordError(f"{where}: field {name!r} is missing")
-        if name in raw and not _fits(hint, raw[name]):
-            raise RecordError(f"{where}: field {name!r} has the wrong type: {str(raw[name])[:60]!r}")
-    return cls(**raw)
-
-
-@cache
-def _schema(cls: type) -> tuple[dict[str, Any], set[str]]:
-    """The type of every field, and which have no default."""
-    return get_type_hints(cls), {item.name for item in fields(cls) if item.default is MISSING}
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    if isinstance(hint, types.UnionType):
-        return any(_fits(option, value) for option in get_args(hint))
-    if get_origin(hint) is list:
-        return isinstance(value, list) and _all_fit(get_args(hint)[0], value)
-    if hint is float:
-        return type(value) is int or type(value) is float and math.isfinite(value)  # 1e999 reads as infinity
-    return type(value) is hint
-
-
-def _all_fit(hint: Any, items: list[Any]) -> bool:
-    """As `_fits` of each item; tokens and log-probabilities are looked at as a whole, which is many times faster."""
-    kinds = set(map(type, items))
-    if kinds == {float} and hint is float:
-        return all(map(math.isfinite, items))
-    return (kinds == {int} and hint is int) or all(_fits(hint, item) for item in items)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -189,7 +189,7 @@ def check_sources(data: bytes, folder: Path) -> None:
     for suffix in ("parquet",) if data[:4] == b"PAR1" else ("jsonl", "json"):
         path = folder / f"in.{suffix}"
         path.write_bytes(data)
-        for mapping in sources.MAPPINGS:
+        for mapping in sources.NAMED:
             with suppress(sources.SourceError):
                 for problem in sources.load(sources.Source(path=str(path), mapping=mapping)).problems:
                     assert problem.problem.strip() and problem.answer.strip()

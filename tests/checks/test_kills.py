@@ -34,7 +34,7 @@ STAGES = {  # what a restarted stage does with the three lines it finds, and how
 }
 
 
-@pytest.mark.parametrize("body, again", STAGES.values(), ids=STAGES.keys())
+@pytest.mark.parametrize(("body", "again"), STAGES.values(), ids=STAGES.keys())
 def test_work_that_a_restarted_stage_makes_again_is_counted(tmp_path: Path, body: str, again: int) -> None:
     root = tmp_path / "clone"
     (root / ".scratch").mkdir(parents=True)

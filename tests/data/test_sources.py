@@ -59,7 +59,7 @@ def test_jsonl_json_and_parquet_give_the_same_problems(tmp_path: Path) -> None:
 def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
     path = written(tmp_path, "own.jsonl", {"text": "1+1", "work": r"two, \boxed{2}", "note": "so\n#### 2"})
     box = Mapping(problem="text", answer="work:box", solution="work")
-    marks = Mapping(problem="text", answer="note:####", solution=None)
+    marks = Mapping(problem="text", answer="note:####", solution="")
     assert load(Source(path=path, mapping=box)).problems[0].answer == "2"
     assert load(Source(path=path, mapping=marks, name="x")).problems[0].id == "x-0"
 
@@ -247,15 +247,15 @@ def test_columns_of_parquet(tmp_path: Path) -> None:
     texts = pyarrow.array(["w", "x", "y", "z"])
     for name, column in columns.items():
         parquet.write_table(pyarrow.table({"problem": texts, "answer": column}), tmp_path / f"{name}.parquet")
-    loaded = load(Source(path=str(tmp_path / "a.parquet"), mapping=Mapping(solution=None)))
+    loaded = load(Source(path=str(tmp_path / "a.parquet"), mapping=Mapping(solution="")))
     assert [p.answer for p in loaded.problems] == ["1"] and len(loaded.left_out) == 3
     with pytest.raises(SourceError, match="4 rows left out, the first for: a field is bytes, not text"):
-        load(Source(path=str(tmp_path / "b.parquet"), mapping=Mapping(solution=None)))
+        load(Source(path=str(tmp_path / "b.parquet"), mapping=Mapping(solution="")))
     ends, latin = pyarrow.py_buffer(bytes((0, 0, 0, 0, 1, 0, 0, 0))), pyarrow.py_buffer(b"\xff")
     broken = pyarrow.Array.from_buffers(pyarrow.string(), 1, [None, ends, latin])
     parquet.write_table(pyarrow.table({"problem": broken, "answer": texts[:1]}), tmp_path / "c.parquet")
     with pytest.raises(SourceError, match=r"c\.parquet: not readable as parquet"):
-        load(Source(path=str(tmp_path / "c.parquet"), mapping=Mapping(solution=None)))
+        load(Source(path=str(tmp_path / "c.parquet"), mapping=Mapping(solution="")))
 
 
 def test_bytes_of_real_files(tmp_path: Path) -> None:

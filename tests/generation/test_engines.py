@@ -139,7 +139,7 @@ def alive(pid: int) -> bool:
 
 
 def test_each_engine_has_its_own_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(processes, "gpu_count", lambda: 4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
     assert device_shares(2, 2) == [["4", "5"], ["6", "7"]]
     with pytest.raises(PolicyError, match="need 8; 4 are visible"):

@@ -145,13 +145,19 @@ def test_problems_too_long_for_the_context_window_are_left_out() -> None:
     [(2, 0, None, 1), (4, 0, 2, 1), (16, 0, None, 8), (16, 0, 3, 2), (16, 0, 32, 1), (16, 5, 3, 5), (2, 2, 2, 2)],
 )
 def test_engines_side_by_side_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, processes: int | None, expected: int
+    tiny_policy: Policy,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    threads: int,
+    processes: int | None,
+    expected: int,
 ) -> None:
     before, after = torch.get_num_threads(), []
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr(torch, "set_num_threads", after.append)
-    set_threads(threads, processes)
-    assert after == [expected] and torch.get_num_threads() == before
+    set_threads(tiny_policy, threads, processes)
+    set_threads(dataclasses.replace(tiny_policy, deterministic=True), threads, processes)
+    assert after == [expected, 1] and torch.get_num_threads() == before
 
 
 def test_interrupted_rollouts_end_in_the_same_rows(

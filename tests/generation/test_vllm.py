@@ -59,7 +59,7 @@ def check(rows: list[Rollout], asked: list[Request], policy: Policy, decoding: D
 
 
 def test_rows_and_logprobs(policy: Policy, params: Params) -> None:
-    engine = open_engine("vllm", policy, params.hardware)
+    engine = VllmEngine(policy, params.hardware)
     asked, decoding = requests(policy, params), dataclasses.replace(params.sample, temperature=1.2)
     rows = engine.generate(asked, decoding, seed=0)
     check(rows, asked, policy, decoding, engine.stop)

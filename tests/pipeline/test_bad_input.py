@@ -140,7 +140,7 @@ def test_problems_longer_than_the_context(refused: Refused, checkout: Path, tiny
     set_param("files: models/micro/policy", f"files: {folder}")
     for file in ("problems.jsonl", "benchmarks/long.jsonl"):
         write(checkout / "data" / file, [Problem(**{**ROWS[0], "problem": "1 + " * 300 + "1 ="})])
-    for stage in (("sample",), ("evaluate", "base")):
+    for stage in (("sample",), ("evaluate", "base", "0")):
         message = refused(*stage)
         assert "no prompt fits" in message and "context window; lower max_new_tokens" in message
 
@@ -182,7 +182,9 @@ def test_no_samples_asked_for(refused: Refused) -> None:
     assert "sample.n must be at least 1, not 0" in refused("sample")
 
 
-def test_a_loss_that_is_none(refused: Refused) -> None:
+def test_a_loss_that_is_none(refused: Refused, checkout: Path) -> None:
+    set_param("files: models/micro/policy", "files: params.yaml")
+    write(checkout / "data" / "train" / "expert.jsonl", [])
     message = refused("train", "expert", "sftt", "0")
     assert "'sftt'" in message and "sft, dft" in message
 
@@ -193,10 +195,16 @@ def test_a_data_set_that_is_none(refused: Refused) -> None:
 
 
 def test_arguments_that_evaluate_does_not_take(refused: Refused) -> None:
-    assert "evaluate takes `base`, or data, loss and seed" in refused("evaluate", "expert", "sft")
+    assert "evaluate takes `base TEMPERATURE` or `DATA LOSS SEED TEMPERATURE`" in refused("evaluate", "expert", "sft")
+
+
+def test_a_temperature_that_names_another_file_than_dvc_expects(refused: Refused) -> None:
+    Path("data/benchmarks").mkdir()
+    set_param("files: models/micro/policy", "files: params.yaml")
+    assert "evaluate.temperatures has 1.0: write it as 1" in refused("evaluate", "base", "1.0")
 
 
 def test_benchmarks_that_are_not_there(refused: Refused) -> None:
     set_param("files: models/micro/policy", "files: params.yaml")
     Path("data/benchmarks").mkdir()
-    assert "no benchmarks" in refused("evaluate", "base")
+    assert "no benchmarks" in refused("evaluate", "base", "1")

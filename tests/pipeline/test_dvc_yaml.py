@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 PLUMBING = ROOT / "stages" / "lib" / "run"  # changes no result, so no stage depends on it
 ASKED = {"evaluate", "evaluate-base", "resolve", "sample"}  # the stages that draw responses
+JUDGED = ASKED | {"verify", "verify-resolved"}  # the stages that ask for verdicts
+GRID = {"train", "evaluate"}  # the cells
 
 
 def body(name: str) -> dict:
@@ -70,13 +72,13 @@ def test_every_code_dep_is_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_params_are_the_sections_that_the_stage_reads(name: str) -> None:
-    """A section counts as read where the script, or code that it imports, has `params.<section>`; machine settings are
-    no params."""
+    """A section counts as read where the script, or code that it imports, has `params.<section>` or
+    `stage.params.<section>`; machine settings are no params."""
     reads = {
         node.attr
         for path in imports(script(name), {script(name)})
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "params"
     } - {"hardware"}
     assert reads == {param.split(".")[0] for param in body(name).get("params", [])}
 
@@ -92,27 +94,80 @@ def test_hardware_is_no_stages_param() -> None:
     assert not any("hardware" in str(body(name).get("params", [])) for name in STAGES)
 
 
-def test_a_new_param_runs_nothing_again() -> None:
-    """Its value does, where a stage declares its section; the schema's code is plumbing."""
-    assert stages_of("stages/lib/run/params.py") == set()
+@pytest.mark.parametrize(
+    ("path", "stages"),
+    [
+        ("run/params.py", set()),  # a new param; its value counts, where a stage declares its section
+        ("run/stage.py", set()),
+        ("data/sources.py", {"prepare"}),  # a new benchmark's format
+        ("generation/hf.py", ASKED),
+        ("verifier/exact.py", JUDGED),  # those that asked before judge their responses again, and draw few or none
+        ("rewriting/copies.py", {"resolve", "verify", "verify-resolved"}),
+        ("rewriting/guides.py", {"resolve", "score", "verify", "verify-resolved"}),  # a new guide
+        ("rewriting/training_sets.py", {"fallback-merge"}),  # a new data variant; then the cells whose data is new
+        ("scoring/likelihood.py", {"score", "tabulate", "plot-variance"}),
+        ("training/losses.py", {"train"}),  # a new loss
+        ("analysis/figure_data.py", {"plot-variance", "tabulate"}),  # seconds both
+        ("report/figures.py", {"plot-variance"}),  # a new figure
+        ("report/tables.py", {"tabulate", "plot-variance"}),
+    ],
+)
+def test_a_change_of_each_kind_runs_again_what_it_can_change(path: str, stages: set[str]) -> None:
+    assert (ROOT / "stages/lib" / path).exists() and stages_of(f"stages/lib/{path}") == stages
 
 
-def test_a_new_figure_runs_the_plots_again() -> None:
-    assert stages_of("stages/lib/report/figures.py") == {"plot-variance"}
-    assert stages_of("stages/lib/analysis/figure_data.py") == {"plot-variance", "tabulate"}, "seconds both"
+@pytest.mark.parametrize(
+    ("param", "stages"),
+    [
+        ("hardware.engines", set()),
+        ("report.bins", {"tabulate"}),
+        ("evaluate.n", {"evaluate", "evaluate-base", "tabulate"}),
+        ("grid.seed", {"tabulate"}),  # and the cells that there were not before
+        ("train.learning_rate", {"train"}),
+        ("loss.kl", {"train"}),
+        ("merge.seed", {"fallback-merge"}),
+        ("verify.unsound", {"fallback-merge", "resolve", "verify", "verify-resolved"}),
+        ("copy.words", {"resolve", "verify", "verify-resolved"}),
+        ("verify.timeout", JUDGED),
+        ("sample.n", {"sample", "tabulate"}),
+        ("resolve.guides", {"fallback-merge", "score", "tabulate"}),
+        ("problems.n", {"prepare"}),
+    ],
+)
+def test_a_value_of_each_kind_runs_again_what_it_can_change(param: str, stages: set[str]) -> None:
+    """And plot-variance, whose page shows the settings."""
+    shown = set() if param.startswith("hardware") else {"plot-variance"}
+    assert {name for name in STAGES if covers(name, param)} == stages | shown
 
 
-def test_a_new_data_variant_runs_the_merge_again() -> None:
-    """And the cells that train on it, since their data set is new."""
-    assert stages_of("stages/lib/rewriting/training_sets.py") == {"fallback-merge"}
+def covers(name: str, param: str) -> bool:
+    return any(f"{param}.".startswith(f"{declared}.") for declared in body(name).get("params", []))
 
 
-def test_a_new_loss_runs_the_trainings_again() -> None:
-    assert stages_of("stages/lib/training/losses.py") == {"train"}
+def test_a_cells_inputs_are_its_own() -> None:
+    """A new seed, loss or data set runs its own cells; no stage before them reads the grid."""
+    for name in GRID:
+        assert set(STAGES[name]["matrix"]) - {"temperature"} == {"data", "loss", "seed"} and not covers(
+            name, "grid.seed"
+        )
+    assert not any(dep in ("data/train", "models/cells") for name in GRID for dep in body(name)["deps"])
 
 
-def test_an_engine_runs_again_what_draws_responses() -> None:
-    assert stages_of("stages/lib/generation/hf.py") == ASKED
+@pytest.mark.parametrize(
+    "room", sorted(path.name for path in (ROOT / "stages/lib").iterdir() if path.is_dir() and path != PLUMBING)
+)
+def test_the_library_takes_sections_of_the_params(room: str) -> None:
+    """A function that is handed everything says nothing of what it reads. Only the page of all settings, and its
+    sections, show all."""
+    whole = {
+        f"{path.stem}.{node.name}"
+        for path in (ROOT / "stages/lib" / room).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for argument in (*node.args.args, *node.args.kwonlyargs)
+        if argument.annotation and ast.unparse(argument.annotation) == "Params"
+    }
+    assert {name for name in whole if not name.startswith("sections.")} <= {"page.page", "page.settings"}
 
 
 def test_dvc_yaml_stays_readable() -> None:

@@ -2,6 +2,9 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from stages.lib.run.config import from_dict
-from stages.lib.run.params import Params, ParamsError
+from stages.lib.run.params import Params, ParamsError, load
 from stages.lib.training.losses import named
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +155,7 @@ def test_the_papers_setting(name: str) -> None:
     assert (train.epochs, train.batch_size, train.learning_rate, train.max_length) == (1, 256, 5e-5, 2048)
     assert (train.adam_beta1, train.adam_beta2, train.weight_decay) == (0.9, 0.95, 0.01)
     assert (train.warmup_ratio, train.max_grad_norm, train.lora.rank) == (0.1, 1.0, 0)
-    assert (evaluate.n, evaluate.temperature, evaluate.top_p) == (16, 1.0, 1.0)
+    assert (evaluate.n, evaluate.temperatures, evaluate.top_p) == (16, [1.0, 0.0], 1.0)
     assert {source.name for source in params.benchmarks.sources} == set(cost.PROBLEMS)
     assert max(cost.PROBLEMS.values()) <= params.benchmarks.n
 
@@ -188,7 +191,7 @@ def test_expected_draws_are_those_of_the_pass_rates(most: int) -> None:
 def test_costs_scale_as_counts_do() -> None:
     params = cost.complete("qwen2.5-math-7b")
     rows = {row.stage: row for row in cost.costs(params, 7e9)}
-    assert rows["evaluate"].tokens == 13 * 1516 * 16 * cost.EVALUATED
+    assert rows["evaluate"].tokens == 13 * 1516 * (16 + 1) * cost.EVALUATED
     assert rows["train"].tokens == 12 * 50_000 * (cost.PROMPT + cost.RESPONSE)
     half = cost.costs(params | {"problems": {"n": 25_000}}, 7e9)
     assert [row.seconds / rows[row.stage].seconds for row in half] == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0])
@@ -210,3 +213,17 @@ def test_the_local_smollm2_run_changes_where_things_are_and_nothing_else() -> No
     moved: dict[str, Any] = {"policy": there.policy, "problems": there.problems, "benchmarks": there.benchmarks}
     assert here != there and {**vars(here), **moved} == vars(there)
     assert (here.problems.n, here.benchmarks.n) == (there.problems.n, there.benchmarks.n)
+
+
+def test_several_presets_apply_in_order(tmp_path: Path) -> None:
+    for file in ("params.yaml", "presets/apply.py", "presets/ci.yaml"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text((ROOT / file).read_text())
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / "mine.yaml").write_text("sample: {n: 7}\nmerge: {seed: 5}\n")
+    (tmp_path / "last.yaml").write_text("sample: {n: 6}\n")
+    words = [sys.executable, "presets/apply.py", "ci", "mine.yaml", "last.yaml"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    found = load(tmp_path / "params.yaml")
+    assert (found.sample.n, found.merge.seed) == (6, 5)
+    assert found.problems.n == preset("ci").problems.n

@@ -285,7 +285,7 @@ def hub() -> Iterator[tuple[str, list[str]]]:
             shown.append(self.headers.get("authorization", ""))
             self.send_error(401)
 
-        do_HEAD = do_POST = do_GET
+        do_HEAD = do_POST = do_GET  # noqa: N815  # as http.server calls them
 
         def log_message(self, *_: object) -> None:
             pass

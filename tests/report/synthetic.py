@@ -76,7 +76,7 @@ def problem(name: str) -> Problem:
 
 def training_row(row: Problem, source: str) -> TrainingRow:
     response = row.solution if source == "expert" else f"1 + 2 = 3\n\\boxed{{3}} ({source})"
-    index = None if source == "expert" else 0
+    index = {"expert": None, "self": drawn(row.id, source) - 1}.get(source, 0)  # the sample that was right
     return TrainingRow(
         id=row.id, source=source, index=index, problem=row.problem, answer="3", response=response, token_ids=None
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.run.params import ParamsError, load, root
+from stages.lib.run.checkout import root
+from stages.lib.run.params import ParamsError, load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -38,7 +39,8 @@ def test_every_key_has_a_comment() -> None:
         ("    rank: 0", "    rnak: 0", r"unknown key train\.lora\.rnak; did you mean rank\?"),
         ("  kl: 0.0", "  kl: high", r"loss\.kl must be float, not str 'high'"),
         ("  kl: 0.0", "  kl: .nan", r"loss\.kl must be finite"),
-        ("  kl: 0.0", "  kl: -1.0", r"loss\.kl must be between 0\.0 and"),
+        ("  kl: 0.0", "  kl: -1.0", r"loss\.kl must be at least 0\.0, not -1\.0"),
+        ("  kl: 0.0", "  kl: 1e7", r"loss\.kl must be at most 1000000\.0, not 10000000\.0"),
         ("  kl: 0.0", "  kl: true", r"loss\.kl must be float, not bool"),
         ("  engine: auto", "  engine: fast", r"sample\.engine must be one of auto, transformers, vllm, not 'fast'"),
         ("  n: 8 ", "  n: 0 ", r"sample\.n must be at least 1, not 0"),
@@ -46,10 +48,21 @@ def test_every_key_has_a_comment() -> None:
         ("    - sft\n", "    - dft\n", r"grid\.loss names a value twice"),
         ("    - sft\n", "    - s'; touch ran; '\n", r"grid\.loss .*touch ran.*: a value is letters, digits"),
         ("    - rewritten\n", "    - ../x\n", r"grid\.data '\.\./x': a value is letters"),
-        ("    - 0\n", "    - -1\n", r"grid\.seed '-1': a value is"),
+        ("    - 0\n", "    - -1\n", r"grid\.seed must be at least 0, not -1"),
         (GRID_LOSS, "  loss: []\n", r"grid\.loss must be a list of at least one value"),
         ("  subset: ", "  # subset: ", r"missing key problems\.subset"),
         ("policy:", "policy: [", "not readable as YAML"),
+        ("policy:", ": x\npolicy:", r"unknown key null; did you mean"),
+        ("policy:", "? 2026-01-02\n: x\npolicy:", r"the file cannot be used: keys must be str"),
+        ("  revision: null", "  revision: 2026-01-02", r"policy\.revision must be str, not dict .*2026-01-02"),
+        ("  mapping: null", "  mapping: 3", r"problems\.mapping must be str, not int 3"),
+        ("  mapping: null", "  mapping: {prblem: q}", r"unknown key problems\.mapping\.prblem; did you mean problem\?"),
+        ("  mapping: null", "  mapping: {answer: 2}", r"problems\.mapping\.answer must be str, not int 2"),
+        ("    - path: testbed", "    - path: 1", r"benchmarks\.sources\.path must be str, not int 1"),
+        ("    - path: testbed", "    - pth: testbed", r"unknown key benchmarks\.sources\.pth; did you mean path\?"),
+        ("    - path: testbed", "    - testbed", r"benchmarks\.sources must be a mapping, not str"),
+        ("  guide_tokens: null", "  guide_tokens: 0", r"resolve\.guide_tokens must be at least 1, not 0"),
+        ("  system: null", '  system: "\\ud800"', "params.yaml: the file holds what is no text"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -372,8 +372,8 @@ def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: 
     ("words", "message"),
     [
         (["rewritten", "dtf", "0"], "loss 'dtf' is unknown; there are sft, dft, ratio, iw-sft, eaft, idft"),
-        (["rewritten", "dft"], "train takes data, loss and seed"),
-        (["rewritten", "dft", "one"], "train takes data, loss and seed"),
+        (["rewritten", "dft"], "train takes `DATA LOSS SEED`"),
+        (["rewritten", "dft", "one"], "seed is a whole number, not 'one'"),
         (["mine", "dft", "0"], "mine.jsonl: no such file"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from stages import verify
 from stages.lib.records import Problem, RecordError, Rollout, Verdict, read, write
-from stages.lib.run.journal import declared
+from stages.lib.run.fingerprint import declared_inputs, instance_of
 from stages.lib.run.params import Params, ParamsError
 from stages.lib.verifier.verdicts import judge
 from tests.run_stage import run_stage
@@ -82,13 +82,14 @@ def test_a_response_to_no_problem(params: Params) -> None:
 
 
 def test_unknown_name(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ParamsError, match="expert, sample, resolve-solution"):
+    with pytest.raises(ParamsError, match="`expert` or `sample` or `resolve-GUIDE`"):
         run_verify("smaple", monkeypatch)
 
 
-def test_stage_names_agree_with_the_graph() -> None:
-    assert Path("data/samples.jsonl") in declared("verify", key="sample", item="samples.jsonl")[1]
-    assert Path("data/resolved/half.jsonl") in declared("verify-resolved", item={"guide": "half"})[1]
+def test_stage_names_agree_with_the_graph(samples: Path) -> None:
+    write(samples / "resolved" / "half.jsonl", [])
+    assert "data/samples.jsonl" in declared_inputs(instance_of("verify", ["sample"]))
+    assert "data/resolved/half.jsonl" in declared_inputs(instance_of("verify", ["resolve-half"]))
 
 
 def test_resolved_responses_are_verified(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:

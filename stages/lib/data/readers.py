@@ -30,6 +30,11 @@ def stem(path: str) -> str:
     return re.sub(r"\.(?:jsonl|json|parquet)$", "", name).strip("*") or path.rstrip("/*").rpartition("/")[2]
 
 
+def split_of(source: Source) -> str:
+    """The split that a source names; benchmarks are most often test splits."""
+    return "test" if source.split is None else source.split
+
+
 def sliced(split: str) -> tuple[str, int, int | None]:
     """A split as its name, and the first and behind-the-last row: "train[:1000]" as ("train", 0, 1000).
 
@@ -45,7 +50,7 @@ def sliced(split: str) -> tuple[str, int, int | None]:
 
 def rows(source: Source) -> Iterator[tuple[int, Row]]:
     """Rows with their places in the whole split."""
-    name, low, high = sliced(source.split)
+    name, low, high = sliced(split_of(source))
     files = _files(source.path, name)
     if files is None:
         yield from _from_hub(source, name, low, high)
@@ -90,7 +95,7 @@ def _from_hub(source: Source, split: str, low: int, high: int | None) -> Iterato
 
     if not split:
         raise SourceError(
-            f"{source.path} (split {source.split}): a data set on the hub needs its split's name before the slice: "
+            f"{source.path} (split {split_of(source)}): a data set on the hub needs its split's name before the slice: "
             f"train{source.split}, or test{source.split}"
         )
     try:

@@ -23,9 +23,9 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from stages.lib.data.readers import Row, SourceError, rows, stem
+from stages.lib.data.readers import Row, SourceError, rows, split_of, stem
 from stages.lib.records import Problem, flaw
 from stages.lib.run.params import Mapping, Source
 from stages.lib.verifier.extract import percent_behind_box, reference_text
@@ -50,11 +50,12 @@ def load(source: Source, n: int | None = None, need_solution: bool = False) -> L
         SourceError: no such file or data set, not in a readable format, or fields that the mapping names are absent.
     """
     mapping, mend = _mapping(source)
+    fields = _fields(mapping)
     loaded = Loaded([])
     for place, row in rows(source):
         key = f"{source.name or stem(source.path)}-{place}"
         try:
-            loaded.problems.append(_problem(key, row, mapping, mend, source.path, need_solution))
+            loaded.problems.append(_problem(key, row, fields, mend, source.path, need_solution))
         except Unfit as why:
             loaded.left_out.append((key, str(why)))
         if len(loaded.problems) == n:
@@ -69,7 +70,7 @@ def _nothing(source: Source, loaded: Loaded) -> str:
     reason = f"{len(loaded.left_out)} rows left out, the first for: {loaded.left_out[0][1]}" if loaded.left_out else ""
     guessed = known(source.path) if source.mapping is None else None
     hint = f"; read as {guessed} for its name, `mapping: plain` reads other rows" if guessed else ""
-    return f"{source.path} (split {source.split}): no usable problem; {reason or 'it has no rows'}{hint}"
+    return f"{source.path} (split {split_of(source)}): no usable problem; {reason or 'it has no rows'}{hint}"
 
 
 # Named mappings ------------------------------------------------------------------------------------------------------
@@ -92,7 +93,9 @@ def _grade_school(row: Row, answer: str | None, solution: str | None) -> tuple[s
 
 
 def _olympiad(row: Row, answer: str | None, solution: str | None) -> tuple[str | None, str | None]:
-    value = next((row[name] for name in ("final_answer", "answer") if row.get(name) is not None), [])
+    value = row.get("final_answer")
+    if value is None:
+        value = row.get("answer")
     parts = value if isinstance(value, list) else [value]
     answers = [str(part).replace("$", " ").strip().rstrip(".") for part in parts if part is not None]
     text = re.sub(r"\s{2,}", " ", ", ".join(answers))
@@ -113,9 +116,12 @@ def _as_is(row: Row, answer: str | None, solution: str | None) -> tuple[str | No
     return answer, solution
 
 
+PLAIN = Mapping(problem="problem|question", answer="answer", solution="solution")
+"""What a mapping's keys are where it leaves them out."""
+
 _ANSWER = "answer|Answer|solution:box"
-_NAMED: dict[str, tuple[Mapping, Mend]] = {
-    "plain": (Mapping(), _as_is),
+NAMED: dict[str, tuple[Mapping, Mend]] = {
+    "plain": (PLAIN, _as_is),
     "numinamath-cot": (Mapping(answer="solution:box"), _percentage),
     "gsm8k": (Mapping(answer="answer:####", solution="answer"), _grade_school),
     "math-500": (Mapping(answer=_ANSWER), _percentage),
@@ -129,7 +135,6 @@ _NAMES = {  # what occurs in a file's or data set's name, without - and _
     "minerva": "minerva", "olympiadbench": "olympiadbench", "aime24": "aime24", "aime2024": "aime24",
     "amc23": "amc23",
 }  # fmt: skip
-MAPPINGS = tuple(_NAMED)
 
 
 def _mapping(source: Source) -> tuple[Mapping, Mend]:
@@ -137,11 +142,24 @@ def _mapping(source: Source) -> tuple[Mapping, Mend]:
     if isinstance(source.mapping, Mapping):
         return source.mapping, _as_is
     if source.mapping is not None:
-        if source.mapping not in _NAMED:
-            near = difflib.get_close_matches(source.mapping, _NAMED, n=1, cutoff=0)[0]
+        if source.mapping not in NAMED:
+            near = difflib.get_close_matches(source.mapping, NAMED, n=1, cutoff=0)[0]
             raise SourceError(f"{source.path}: unknown mapping {source.mapping!r}; did you mean {near!r}?")
-        return _NAMED[source.mapping]
-    return _NAMED[known(source.path) or "plain"]
+        return NAMED[source.mapping]
+    return NAMED[known(source.path) or "plain"]
+
+
+class Fields(NamedTuple):
+    """A mapping with nothing left out."""
+
+    problem: str
+    answer: str
+    solution: str
+
+
+def _fields(mapping: Mapping) -> Fields:
+    given = ((getattr(mapping, name), getattr(PLAIN, name)) for name in Fields._fields)
+    return Fields(*(default if value is None else value for value, default in given))
 
 
 def known(path: str) -> str | None:
@@ -153,24 +171,45 @@ def known(path: str) -> str | None:
 # One row -------------------------------------------------------------------------------------------------------------
 
 
-def _problem(key: str, row: Row, mapping: Mapping, mend: Mend, where: str, need_solution: bool) -> Problem:
-    wanted = [mapping.problem, mapping.answer, *([mapping.solution] if mapping.solution and need_solution else [])]
-    missing = next((spec for spec in wanted if _field(row, spec) is None), None)
-    if missing is not None:
-        raise SourceError(f"{where}: {key} has no field {missing!r}; it has {', '.join(row)} (see `mapping` in params)")
-    text = _text(row[_field(row, mapping.problem)[0]])
+def _problem(key: str, row: Row, fields: Fields, mend: Mend, where: str, need_solution: bool) -> Problem:
+    asked = _field(row, fields.problem)
+    answered = _field(row, fields.answer)
+    solved = _field(row, fields.solution)
+    if asked is None:
+        raise _absent(fields.problem, key, row, where)
+    if answered is None:
+        raise _absent(fields.answer, key, row, where)
+    if solved is None and fields.solution and need_solution:
+        raise _absent(fields.solution, key, row, where)
+    text = _text(row[asked[0]])
     if row.get("context"):
         text = f"{_text(row['context'])}\n{text}"
-    field = _field(row, mapping.solution or "")
-    solution = _text(row[field[0]]) if field else None
-    answer, solution = mend(row, _answer(row, *_field(row, mapping.answer)), solution)
-    parts = {"problem": text, "answer": answer, "solution": solution}
-    for part, value in parts.items():
-        if not (value or "").strip() and (part != "solution" or need_solution):
-            raise Unfit(f"no {part}")
-        if value and (why := flaw(value)):
-            raise Unfit(f"{part} {why}")
-    return Problem(id=key, problem=text, answer=answer, solution=solution or None)
+    solution = _text(row[solved[0]]) if solved else None
+    answer, solution = mend(row, _answer(row, *answered), solution)
+    return Problem(
+        id=key,
+        problem=_checked("problem", text),
+        answer=_checked("answer", answer),
+        solution=_checked("solution", solution, need_solution) or None,
+    )
+
+
+def _absent(spec: str, key: str, row: Row, where: str) -> SourceError:
+    return SourceError(f"{where}: {key} has no field {spec!r}; it has {', '.join(row)} (see `mapping` in params)")
+
+
+def _checked(part: str, value: str | None, needed: bool = True) -> str:
+    """The text, or "" where none is needed.
+
+    Raises:
+        Unfit: it is missing or empty, or holds what no text should.
+    """
+    text = value or ""
+    if needed and not text.strip():
+        raise Unfit(f"no {part}")
+    if why := flaw(text):
+        raise Unfit(f"{part} {why}")
+    return text
 
 
 def _field(row: Row, spec: str) -> tuple[str, str] | None:

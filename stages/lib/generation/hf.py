@@ -21,7 +21,7 @@ class TransformersEngine:
 
     @memory_errors("the policy does not fit; a smaller one, policy.dtype bfloat16, or fewer hardware.engines may")
     def __init__(self, policy: Policy, hardware: Hardware):
-        set_threads(hardware.threads, hardware.engines)
+        set_threads(policy, hardware.threads, hardware.engines)
         self.tokenizer = load_tokenizer(policy)
         self.tokenizer.padding_side = "left"
         self.model = load_model(policy)

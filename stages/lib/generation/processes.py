@@ -4,6 +4,9 @@ The processes are started afresh (spawn), so the calling script needs its `if __
 process group, in which its own children are: the group is killed when the parent closes, and kills itself when the
 parent is gone. Where `hardware.threads` is 0 and there are more than four cores, N engines share the threads that one
 has, and sums with other threads differ in their last bits.
+
+A local Ray gives the same bytes (`generation/ray.py`), but took 31 s until its first task on two busy cores, and it is
+a server with open ports: too much for two engines in the test suite or on one machine.
 """
 
 import atexit
@@ -18,10 +21,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-import torch
-
 from stages.lib.generation.engine import Engine, Request, deal, in_order
-from stages.lib.policy import PolicyError
+from stages.lib.policy import PolicyError, gpu_count
 from stages.lib.records import Rollout
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Decoding, Hardware, Policy
@@ -179,10 +180,11 @@ def device_shares(engines: int, each: int) -> list[list[str]]:
     Raises:
         PolicyError: fewer GPUs than the engines need.
     """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
-    if not torch.cuda.is_available():
+    count = gpu_count()
+    if not count:
         return [[] for _ in range(engines)]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
     if len(names) < engines * each:
         raise PolicyError(
             f"hardware.engines {engines} of {each} GPUs each (hardware.tensor_parallel) need {engines * each}; "

@@ -19,7 +19,7 @@ from stages.lib.generation.engine import Engine, Request, deal, in_order
 from stages.lib.generation.processes import Reply, attempt, value_of
 from stages.lib.generation.ray_task import drive
 from stages.lib.policy import PolicyError
-from stages.lib.records import Rollout, from_dict
+from stages.lib.records import Rollout
 from stages.lib.run.params import Decoding, Hardware, Policy
 
 CODE = Path(__file__).resolve().parents[3]
@@ -67,7 +67,7 @@ class RayEngine:
 
 
 def rows_of(reply: Reply) -> list[Rollout]:
-    return [from_dict(Rollout, row, "an engine's reply") for row in value_of(reply)]
+    return [Rollout(**row) for row in value_of(reply)]
 
 
 class Actor:

@@ -12,7 +12,6 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import torch
 from tqdm import tqdm
 
 from stages.lib.generation import ray
@@ -20,7 +19,7 @@ from stages.lib.generation.engine import Engine, Request, chunks, requests_for
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import ParallelEngine
 from stages.lib.generation.vllm import VllmEngine
-from stages.lib.policy import PolicyError
+from stages.lib.policy import PolicyError, gpu_count
 from stages.lib.records import Rollout, dumps, parse
 from stages.lib.run.errors import StageError
 from stages.lib.run.journal import Journal
@@ -49,30 +48,46 @@ def fitting(
 
 
 def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
-    """The engine by name; "auto" is vLLM where it is installed and there is a GPU, else transformers.
+    """The engine by name; "auto" is vLLM where there is a GPU, else transformers.
 
-    `hardware` decides how many work side by side: on this machine, or over Ray's cluster.
+    `hardware` decides how many work side by side: on this machine, or over Ray's cluster. vLLM works in a process of
+    its own even when it is alone: the process that holds the GPU then ends with the stage, however that ends.
 
     Raises:
         PolicyError: the policy cannot be loaded, vLLM or Ray is asked for and not installed, or GPUs are too few.
     """
-    gpus = ray.connect(hardware.engines) if hardware.ray else torch.cuda.device_count()
+    gpus = ray.connect(hardware.engines) if hardware.ray else gpu_count()
+    engine_class = VllmEngine if chosen(name, gpus) == "vllm" else TransformersEngine
+    if hardware.ray:
+        return ray.RayEngine(engine_class, policy, hardware)
+    if hardware.engines > 1 or engine_class is VllmEngine:
+        return ParallelEngine(engine_class, policy, hardware)
+    return TransformersEngine(policy, hardware)
+
+
+def chosen(name: str, gpus: float) -> str:
+    """vllm or transformers, for the value of sample.engine.
+
+    Raises:
+        PolicyError: vLLM is wanted, in so many words or since there is a GPU, and is not installed.
+    """
     installed = importlib.util.find_spec("vllm") is not None
-    if name == "auto":
-        name = "vllm" if installed and gpus else "transformers"
+    if name == "auto" and gpus and not installed:
+        raise PolicyError(
+            f"{gpus:g} GPUs and no vLLM: pip install -r requirements-gpu.txt, or set sample.engine to transformers, "
+            "which generates several times more slowly (each of its batches waits for its longest response)"
+        )
     if name == "vllm" and not installed:
         raise PolicyError("sample.engine is vllm, which is not installed: pip install -r requirements-gpu.txt")
-    kind = VllmEngine if name == "vllm" else TransformersEngine
-    if hardware.ray:
-        return ray.RayEngine(kind, policy, hardware)
-    return ParallelEngine(kind, policy, hardware) if hardware.engines > 1 else kind(policy, hardware)
+    return ("vllm" if gpus else "transformers") if name == "auto" else name
 
 
 class Drawn:
     """The responses in a journal, found by (problem id, index), whatever order they were drawn in.
 
-    A response is named by (seed, id, index): which others are asked for changes no word of it. So the journal serves a
-    stage that was killed, and one that now asks for other problems or more responses; only what it lacks is drawn.
+    A response is named by (seed, id, index): which others are asked for does not change it (up to floating point, see
+    engine.py). So the journal serves a stage that was killed, and one that now asks for other problems or for more
+    responses; only what it lacks is drawn.
     """
 
     def __init__(self, journal: Journal, open_: Callable[[], Engine], decoding: Decoding, seed: int):

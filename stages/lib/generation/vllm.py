@@ -5,10 +5,11 @@ call, by the name of the call's first request, so that neither two engines nor a
 numbers; a row then depends on the requests it is drawn with.
 """
 
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 import torch
 from transformers import AutoConfig, GenerationConfig
@@ -16,8 +17,9 @@ from transformers import AutoConfig, GenerationConfig
 from stages.lib.generation.engine import Request, memory_errors, rollout, stream_seed
 from stages.lib.policy import PolicyError, base_of, context_window, load_tokenizer, stop_ids
 from stages.lib.records import Rollout
-from stages.lib.run.params import Decoding, Hardware, Policy
+from stages.lib.run.params import Decoding, Hardware, Policy, root
 
+ENGINES = 1024  # of one checkout at a time, at most
 REMEDY = "raise hardware.tensor_parallel, or lower max_new_tokens"
 
 
@@ -29,14 +31,15 @@ class VllmEngine:
 
     def __init__(self, policy: Policy, hardware: Hardware):
         self.tokenizer = load_tokenizer(policy)
-        self.seeded = torch.cuda.is_available()
+        self.seeded = torch.cuda.device_count() > 0  # is_available() would start CUDA before vLLM starts its processes
         if not self.seeded:
             if hardware.tensor_parallel > 1:
                 raise PolicyError(f"hardware.tensor_parallel {hardware.tensor_parallel} needs GPUs; there is none")
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the generator that is seeded lies in this process
         name, revision, adapter = base_of(policy)
         self.adapter = lora_request(policy) if adapter else None
-        self.llm = start(name, revision, policy, hardware, lora_options(adapter))
+        path, self.place = constant_path(name)
+        self.llm = start(path, revision, policy, hardware, lora_options(adapter))
         self.stop = stop_ids(self.tokenizer, generation_config(name, revision, policy))
 
     @staticmethod
@@ -81,6 +84,8 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
     """A `vllm.LLM`; PolicyError with vLLM's own words where it does not start."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # vLLM forks its engine's process by default, which cannot start CUDA where anything before has looked for it.
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     from vllm import LLM
 
     try:
@@ -91,6 +96,7 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
             trust_remote_code=policy.trust_remote_code,
             max_model_len=context_window(policy),  # the one that prompts were made for
             tensor_parallel_size=hardware.tensor_parallel,
+            gpu_memory_utilization=hardware.gpu_memory_utilization,
             enable_prefix_caching=True,
             generation_config="vllm",  # the stage's params decide, not defaults that come with the model
             logprobs_mode="processed_logprobs",  # those of the distribution that is drawn from
@@ -99,6 +105,32 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise PolicyError(f"policy.name {policy.name}: vLLM does not start: {error}") from error
+
+
+def constant_path(name: str) -> tuple[str, IO[str] | None]:
+    """A name for a policy's folder that the next policy's engine gets too, and the open file that keeps it ours.
+
+    vLLM compiles a model once for each path: its cache key holds the path. Twelve cells in twelve folders would be
+    compiled twelve times, though their shapes are one. So a folder is served through a link, .scratch/vllm-policy-N, N
+    the first that no living engine holds. A model of a hub keeps its name, and so does a folder where links or locks
+    are not to be had.
+    """
+    if not Path(name).is_dir():
+        return name, None
+    for number in range(ENGINES):
+        link = root().resolve() / ".scratch" / f"vllm-policy-{number}"
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            lock = link.with_suffix(".lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path(name).resolve(), target_is_directory=True)
+            return str(link), lock
+        except BlockingIOError:
+            lock.close()
+        except OSError:
+            break
+    return name, None
 
 
 def lora_options(adapter: dict[str, Any] | None) -> dict[str, Any]:

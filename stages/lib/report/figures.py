@@ -61,6 +61,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def panels(rows: int, columns: int, width: float = 3.4, height: float = 2.7) -> tuple[Figure, np.ndarray]:
+    matplotlib.rcdefaults()  # a user's own matplotlibrc changes no figure
     plt.rcParams.update(STYLE)  # type: ignore[arg-type]  # the stubs list every key
     return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
 

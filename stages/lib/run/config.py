@@ -1,99 +1,167 @@
-"""Plain data, as YAML reads it, into typed dataclasses: strictly, with errors that name the key.
+"""Plain data, as YAML reads it, into typed dataclasses: strictly (pydantic), with errors of one line that name the key.
 
 @dataclass(frozen=True, kw_only=True)
-class Merge:
-    seed: int = at_least(0)
+class Merge(Strict):
+    seed: Annotated[int, Field(ge=0)]
 
 from_dict(Merge, {"sed": 1}, "merge")    # ParamsError: unknown key merge.sed; did you mean seed?
 """
 
 import difflib
-import math
-import types
-from dataclasses import MISSING, field, fields, is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+import json
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from stages.lib.run.errors import StageError
+
+T = TypeVar("T")
 
 
 class ParamsError(StageError):
     """params.yaml cannot be used as it is; the message names the key and the remedy."""
 
 
-def at_least(low: float, default: Any = MISSING) -> Any:
-    """A dataclass field whose value must be >= low."""
-    return field(default=default, metadata={"low": low})
+class Strict:
+    """Base of the dataclasses that hold data from files: unknown keys, other types, NaN and infinity are refused.
+
+    Only an int passes for a float. The checks are made where data is read (`from_dict`, `records.parse`), not where
+    code builds an instance.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def within(low: float, high: float) -> Any:
-    """A dataclass field whose value must lie in [low, high]."""
-    return field(metadata={"low": low, "high": high})
+def _distinct(values: list[T]) -> list[T]:
+    if len(set(map(repr, values))) != len(values):
+        raise ValueError(f"names a value twice: {values!r}")
+    return values
 
 
-def from_dict(cls: type, raw: Any, where: str = "") -> Any:
-    """Build the dataclass `cls` from a plain mapping, strictly; `where` is the dotted path so far."""
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{where or 'the file'} must be a mapping, not {_name(raw)}")
-    hints = get_type_hints(cls)
-    for key in raw:
-        if key not in hints:
-            raise ParamsError(f"unknown key {_join(where, key)}{_nearest(str(key), hints)}")
-    values = {}
-    for item in fields(cls):
-        name = _join(where, item.name)
-        if item.name in raw:
-            values[item.name] = _check(_convert(hints[item.name], raw[item.name], name), item.metadata, name)
-        elif item.default is MISSING and item.default_factory is MISSING:
-            raise ParamsError(f"missing key {name}")
-    return cls(**values)
+Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
+"""A list of at least one value, none of them twice."""
 
 
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """`value` as `hint` says, or a ParamsError. Ints pass for floats; nothing else is coerced."""
-    origin = get_origin(hint)
+def from_dict(cls: type[T], raw: Any, where: str = "") -> T:
+    """Build the dataclass `cls` from a plain mapping, strictly; `where` is the dotted name of `raw` itself.
+
+    Raises:
+        ParamsError: a key is unknown or missing, or a value has the wrong type or is out of range.
+    """
+    try:  # as JSON: from Python objects, a strict dataclass takes only its own instances
+        text = json.dumps(raw, default=_named)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParamsError(f"{where or 'the file'} cannot be used: {short(error)}") from None
+    try:
+        return adapter(cls).validate_json(text)
+    except ValidationError as error:
+        plain = json.loads(text)
+        raise ParamsError(_line(_first(error, plain), cls, plain, where)) from None
+
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def adapter(cls: type[T]) -> TypeAdapter[T]:
+    """The checks of `cls`, compiled once."""
+    if cls not in _ADAPTERS:
+        _ADAPTERS[cls] = TypeAdapter(cls)
+    return _ADAPTERS[cls]
+
+
+def _named(value: Any) -> dict[str, str]:
+    """A value that JSON lacks, a date of YAML's say, in a shape that no param has: the error then shows its type."""
+    return {type(value).__name__: str(value)}
+
+
+def _first(error: ValidationError, raw: Any) -> ErrorDetails:
+    """The one error to show: an unknown key, which explains a missing one; else the deepest, the closest to the cause.
+
+    A union reports an error per option, and the option that was meant got furthest.
+    """
+    return min(
+        error.errors(include_url=False),
+        key=lambda item: (item["type"] != "unexpected_keyword_argument", -len(_path(raw, item["loc"]))),
+    )
+
+
+def _path(raw: Any, loc: Sequence[int | str]) -> list[int | str]:
+    """The keys of `loc` that lead through `raw`, without the names of a union's options that pydantic puts between."""
+    path: list[int | str] = []
+    for key in loc:
+        inside = key in raw if isinstance(raw, dict) else isinstance(raw, list) and isinstance(key, int)
+        if inside:
+            path.append(key)
+            raw = raw[key]
+    return path
+
+
+def _line(item: ErrorDetails, cls: type, raw: Any, where: str) -> str:
+    """An error of pydantic's in one line."""
+    path = _path(raw, item["loc"])
+    name = ".".join(filter(None, [where, *(key for key in path if isinstance(key, str))]))
+    kind = item["type"]
+    if kind == "missing":
+        return f"missing key {_join(name, item['loc'][-1])}"
+    if kind == "unexpected_keyword_argument":
+        return f"unknown key {name}{_nearest(str(path[-1]), _section(cls, path[:-1]))}"
+    return f"{name or 'the file'} {_fault(kind, item)}"
+
+
+def _fault(kind: str, item: ErrorDetails) -> str:
+    value = item["input"]
+    limits = item.get("ctx", {})
+    match kind:
+        case "literal_error":
+            return f"must be one of {limits['expected'].replace(' or ', ', ').replace(chr(39), '')}, not {value!r}"
+        case "list_type" | "too_short":
+            return f"must be a list of at least one value, not {value!r}"
+        case "greater_than_equal":
+            return f"must be at least {limits['ge']}, not {value}"
+        case "less_than_equal":
+            return f"must be at most {limits['le']}, not {value}"
+        case "finite_number":
+            return f"must be finite, not {value!r}"
+        case "dataclass_type":
+            return f"must be a mapping, not {_type(value)}"
+        case "json_invalid":
+            return f"holds what is no text: {item['msg']}"
+        case "value_error":
+            return str(limits["error"])
+        case "string_pattern_mismatch":
+            return f"{value!r}: a value is letters, digits, -, _ and dots"
+        case _ if kind in _TYPES:
+            return f"must be {_TYPES[kind]}, not {_type(value)} {value!r}"
+    return f"cannot be {value!r}: {item['msg']}"
+
+
+_TYPES = {"float_type": "float", "int_type": "int", "int_from_float": "int", "bool_type": "bool", "string_type": "str"}
+
+
+def _section(cls: Any, path: Sequence[int | str]) -> list[str]:
+    """The names of the fields where `path` leads from the dataclass `cls`."""
+    for key in path:
+        if isinstance(key, str):
+            cls = _dataclass(get_type_hints(cls)[key])
+    return [item.name for item in fields(cls)]
+
+
+def _dataclass(hint: Any) -> Any:
+    """The dataclass in a hint such as `list[Source]` or `str | Mapping | None`."""
     if is_dataclass(hint):
-        return from_dict(hint, value, name)
-    if origin is Literal:
-        if value not in get_args(hint):
-            raise ParamsError(f"{name} must be {_choice(get_args(hint))}, not {value!r}")
-        return value
-    if origin in (Union, types.UnionType):
-        options = [option for option in get_args(hint) if option is not type(None)]
-        fitting = [option for option in options if is_dataclass(option) == isinstance(value, dict)]
-        return None if value is None else _convert((fitting or options)[0], value, name)
-    if origin is list:
-        if not isinstance(value, list) or not value:
-            raise ParamsError(f"{name} must be a list of at least one value, not {value!r}")
-        if len(set(map(repr, value))) != len(value):
-            raise ParamsError(f"{name} names a value twice: {value!r}")
-        return [_convert(get_args(hint)[0], item, name) for item in value]
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise ParamsError(f"{name} must be {hint.__name__}, not {_name(value)} {value!r}")
-    if hint is float and not math.isfinite(value):
-        raise ParamsError(f"{name} must be finite, not {value!r}")
-    return value
+        return hint
+    return next(filter(None, map(_dataclass, get_args(hint))), None)
 
 
-def _check(value: Any, metadata: Any, name: str) -> Any:
-    low, high = metadata.get("low", -math.inf), metadata.get("high", math.inf)
-    if isinstance(value, int | float) and not low <= value <= high:
-        bound = f"at least {low}" if high == math.inf else f"between {low} and {high}"
-        raise ParamsError(f"{name} must be {bound}, not {value}")
-    return value
-
-
-def _nearest(key: str, valid: Any) -> str:
-    near = difflib.get_close_matches(key, list(valid), n=1, cutoff=0.0)
+def _nearest(key: str, valid: list[str]) -> str:
+    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _choice(values: Any) -> str:
-    return "one of " + ", ".join(map(str, values))
-
-
-def _join(where: str, key: Any) -> str:
+def _join(where: str, key: int | str) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
@@ -103,5 +171,5 @@ def short(error: Exception) -> str:
     return text if len(text) <= 600 else f"{text[:300]} ... {text[-300:]}"
 
 
-def _name(value: Any) -> str:
+def _type(value: Any) -> str:
     return "nothing" if value is None else type(value).__name__

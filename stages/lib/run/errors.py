@@ -1,4 +1,4 @@
-"""Errors that a user can mend; `cli.run` shows them as one line."""
+"""Errors that a user can mend; `exits` shows them as one line."""
 
 
 class StageError(Exception):

@@ -16,7 +16,7 @@ from typing import Any
 from stages.lib.run.params import root
 
 
-class replacing:
+class replacing:  # noqa: N801  # used as a function: `with replacing(path)`
     """`with replacing(path) as file`: text that appears under `path` only when all of it was written."""
 
     def __init__(self, path: str | Path):

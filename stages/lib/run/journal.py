@@ -55,9 +55,10 @@ class Journal:
 
     def keep(self, count: int) -> None:
         """Forget all lines behind the first `count`."""
-        kept = [line for line, _ in zip(self.lines(), range(count), strict=False)]
-        self.file.truncate(0)
-        self.append(kept)
+        lines = list(self.lines())
+        if len(lines) > count:
+            self.file.truncate(0)
+            self.append(lines[:count])
 
     def deliver(self, out: str | Path, lines: Iterable[str] | None = None) -> None:
         """Write the finished journal, or the `lines` of it that count, to the stage's out, atomically."""

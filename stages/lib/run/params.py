@@ -5,98 +5,112 @@
 
 What each key means is said once, in params.yaml. A key that no dataclass has, a missing key, a value of the wrong type
 and a value out of range are all `ParamsError`s that name the key and, for an unknown one, the nearest valid one.
+
+No stage depends on this file, so that a new param re-runs only what it can change. Hence it holds no behaviour and no
+default that shapes a result: those stand beside the code that uses them.
 """
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib.run.config import ParamsError, at_least, from_dict, short, within
+from stages.lib.run.checkout import LocalInput, check_watched, root
+from stages.lib.run.config import Distinct, ParamsError, Strict, from_dict, short
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Grid values end up in shell commands and file names. Every stage and presets/apply.py refuse others.
+
+Limitation: if grid.* alone was edited and the earlier stages are up to date, DVC's first shell command already holds
+the value.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
+class Policy(Strict):
     name: str
     revision: str | None
     files: str
     dtype: Literal["float32", "bfloat16", "auto"]
     trust_remote_code: bool
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class Prompt(Strict):
     system: str | None
     instruction: str
     guided: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapping:
-    """Where a row keeps what; of several names, separated by "|", the first that the row has a value for. The answer is
-    a field, or `field:box` (the last box in its text), or `field:####` (what follows the last ####)."""
+class Mapping(Strict):
+    """Which fields of a row hold what; of several names, separated by "|", the first that the row has a value for.
 
-    problem: str = "problem|question"
-    answer: str = "answer"
-    solution: str | None = "solution"
+    answer: a field, or `field:box` (the last box in its text), or `field:####` (what follows the last ####). A key left
+    out has the default of `data.sources.PLAIN`; "" stands for no field.
+    """
+
+    problem: str | None = None
+    answer: str | None = None
+    solution: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problems:
+class Problems(Strict):
     source: str
     files: str
     mapping: str | Mapping | None
     split: str
     revision: str | None
     subset: str | None
-    n: int = at_least(1)
+    n: Annotated[int, Field(ge=1)]
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(Strict):
     """Where problems come from; an entry of `benchmarks.sources`, of which all but the path may be left out.
 
-    name: what the problems' ids begin with, by default the file's or data set's name; split: with a slice of rows if
-    wanted, "train[:1000]"; revision, subset: of a data set on the hub.
+    name: what the problems' ids begin with, by default the file's or data set's name; split: by default the one of
+    `data.readers`, with a slice of rows if wanted, "train[:1000]"; revision, subset: of a data set on the hub.
     """
 
     path: str
     name: str | None = None
     mapping: str | Mapping | None = None
-    split: str = "test"
+    split: str | None = None
     revision: str | None = None
     subset: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overlap:
+class Overlap(Strict):
     action: Literal["drop", "report"]
-    words: int = at_least(1)
-    share: float = within(0.01, 1.0)
+    words: Annotated[int, Field(ge=1)]
+    share: Annotated[float, Field(ge=0.01, le=1.0)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmarks:
-    sources: list[Source]
+class Benchmarks(Strict):
+    sources: Distinct[Source]
     files: str
-    n: int = at_least(1)
+    n: Annotated[int, Field(ge=1)]
     seed: int
     overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoding:
+class Decoding(Strict):
     """How responses are drawn: shared by sample, resolve and, at each of its temperatures, evaluate."""
 
-    n: int = at_least(1)
-    temperature: float = within(0.0, 10.0)
-    top_p: float = within(1e-6, 1.0)
-    max_new_tokens: int = at_least(1)
+    n: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(ge=0.0, le=10.0)]
+    top_p: Annotated[float, Field(ge=1e-6, le=1.0)]
+    max_new_tokens: Annotated[int, Field(ge=1)]
     seed: int
 
 
@@ -105,7 +119,7 @@ class Waves(Decoding):
     """How responses are drawn where one correct response per problem is enough: shared by sample and resolve."""
 
     adaptive: bool
-    wave: int = at_least(1)
+    wave: Annotated[int, Field(ge=1)]
 
     @property
     def first(self) -> int:
@@ -120,106 +134,89 @@ class Sample(Waves):
 
 @dataclass(frozen=True, kw_only=True)
 class Resolve(Waves):
-    guides: list[Literal["solution", "answer", "half"]]
-    guide_tokens: int | None = at_least(1)
+    guides: Distinct[Literal["solution", "answer", "half"]]
+    guide_tokens: Annotated[int, Field(ge=1)] | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verify:
+class Verify(Strict):
     markers: bool
-    timeout: float = within(0.1, 3600.0)
+    timeout: Annotated[float, Field(ge=0.1, le=3600.0)]
     steps: Literal["none", "testbed"]
     unsound: Literal["flag", "reject"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copy:
+class Copy(Strict):
     action: Literal["reject", "flag", "ignore"]
-    run: float = within(0.01, 1.0)
-    overlap: float = within(0.01, 1.0)
-    words: int = at_least(1)
+    run: Annotated[float, Field(ge=0.01, le=1.0)]
+    overlap: Annotated[float, Field(ge=0.01, le=1.0)]
+    words: Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merge:
+class Merge(Strict):
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
-    """The arms. Names are checked by their owners (fallback_merge, losses), so that a new loss re-runs no sampling."""
+class Grid(Strict):
+    """The arms. Whether a name exists is checked by its owner (training_sets, losses)."""
 
-    data: list[str]
-    loss: list[str]
-    seed: list[int]
-
-    def __post_init__(self) -> None:
-        """DVC pastes the values into a shell's lines, in single quotes, and they name files: nothing that either minds.
-
-        Every stage and presets/apply.py refuse others. What is left: where only grid.* was edited, by hand, in a
-        params.yaml whose earlier stages are up to date, the first line that a shell sees has the value in it already.
-        """
-        for name in ("data", "loss", "seed"):
-            for value in map(str, getattr(self, name)):
-                if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-                    raise ParamsError(f"grid.{name} {value!r}: a value is letters, digits, -, _ and dots")
+    data: Distinct[Name]
+    loss: Distinct[Name]
+    seed: Distinct[Annotated[int, Field(ge=0)]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
-    low: float = within(0.0, 1e6)
-    high: float = within(0.0, 1e6)
+class Clip(Strict):
+    low: Annotated[float, Field(ge=0.0, le=1e6)]
+    high: Annotated[float, Field(ge=0.0, le=1e6)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
-    kl: float = within(0.0, 1e6)
+class Loss(Strict):
+    kl: Annotated[float, Field(ge=0.0, le=1e6)]
     kl_direction: Literal["forward", "reverse"]
     weight_normalisation: Literal["none", "mean-one"]
     clip: Clip
-    eaft_alpha: float = within(0.0, 100.0)
-    idft_beta: float = within(1e-6, 1e6)
+    eaft_alpha: Annotated[float, Field(ge=0.0, le=100.0)]
+    idft_beta: Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lora:
-    rank: int = at_least(0)
-    alpha: float = within(0.0, 1e6)
-    dropout: float = within(0.0, 0.99)
+class Lora(Strict):
+    rank: Annotated[int, Field(ge=0)]
+    alpha: Annotated[float, Field(ge=0.0, le=1e6)]
+    dropout: Annotated[float, Field(ge=0.0, le=0.99)]
     save: Literal["merged", "adapter"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
-    learning_rate: float = within(0.0, 10.0)
-    epochs: float = within(1e-6, 1e6)
-    batch_size: int = at_least(1)
-    max_length: int = at_least(2)
-    warmup_ratio: float = within(0.0, 1.0)
-    weight_decay: float = within(0.0, 10.0)
-    adam_beta1: float = within(0.0, 1.0)
-    adam_beta2: float = within(0.0, 1.0)
-    max_grad_norm: float = within(0.0, 1e9)
-    probe_n: int = at_least(1)
-    probe_every: int = at_least(1)
+class Train(Strict):
+    learning_rate: Annotated[float, Field(ge=0.0, le=10.0)]
+    epochs: Annotated[float, Field(ge=1e-6, le=1e6)]
+    batch_size: Annotated[int, Field(ge=1)]
+    max_length: Annotated[int, Field(ge=2)]
+    warmup_ratio: Annotated[float, Field(ge=0.0, le=1.0)]
+    weight_decay: Annotated[float, Field(ge=0.0, le=10.0)]
+    adam_beta1: Annotated[float, Field(ge=0.0, le=1.0)]
+    adam_beta2: Annotated[float, Field(ge=0.0, le=1.0)]
+    max_grad_norm: Annotated[float, Field(ge=0.0, le=1e9)]
+    probe_n: Annotated[int, Field(ge=1)]
+    probe_every: Annotated[int, Field(ge=1)]
     lora: Lora
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate:
+class Evaluate(Strict):
     """How the benchmarks are answered; each of the temperatures is a run of its own, the first is the tables'."""
 
-    n: int = at_least(1)
-    temperatures: list[float]
-    top_p: float = within(1e-6, 1.0)
-    max_new_tokens: int = at_least(1)
+    n: Annotated[int, Field(ge=1)]
+    temperatures: Annotated[list[Annotated[float, Field(ge=0.0, le=10.0)]], Field(min_length=1)]
+    top_p: Annotated[float, Field(ge=1e-6, le=1.0)]
+    max_new_tokens: Annotated[int, Field(ge=1)]
     seed: int
-
-    def __post_init__(self) -> None:
-        """At least one temperature, none twice, each in [0, 10]."""
-        values = self.temperatures
-        if not values or len(set(values)) < len(values) or not all(0 <= value <= 10 for value in values):
-            raise ParamsError("evaluate.temperatures: one or more numbers from 0 to 10, none twice")
 
     def decoding(self, temperature: float) -> Decoding:
         """At temperature 0 one response: greedy decoding gives no other."""
@@ -228,33 +225,34 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    resamples: int = at_least(100)
-    confidence: float = within(0.5, 0.999)
+class Report(Strict):
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(ge=0.5, le=0.999)]
     seed: int
-    clip_low: float = within(0.0, 1.0)
-    clip_high: float = within(1.0, 1e6)
-    bins: int = at_least(1)
-    examples: int = at_least(0)
+    clip_low: Annotated[float, Field(ge=0.0, le=1.0)]
+    clip_high: Annotated[float, Field(ge=1.0, le=1e6)]
+    bins: Annotated[int, Field(ge=1)]
+    examples: Annotated[int, Field(ge=0)]
     in_distribution: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hardware:
-    generation_batch: int = at_least(1)
-    score_batch: int = at_least(1)
-    train_batch: int = at_least(1)
+class Hardware(Strict):
+    generation_batch: Annotated[int, Field(ge=1)]
+    score_batch: Annotated[int, Field(ge=1)]
+    train_batch: Annotated[int, Field(ge=1)]
     gradient_checkpointing: bool
-    checkpoint_every: int = at_least(1)
-    threads: int = at_least(0)
-    workers: int = at_least(0)
-    tensor_parallel: int = at_least(1)
-    engines: int = at_least(1)
+    checkpoint_every: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=0)]
+    workers: Annotated[int, Field(ge=0)]
+    tensor_parallel: Annotated[int, Field(ge=1)]
+    gpu_memory_utilization: Annotated[float, Field(ge=0.05, le=1.0)]
+    engines: Annotated[int, Field(ge=1)]
     ray: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(Strict):
     policy: Policy
     prompt: Prompt
     problems: Problems
@@ -270,15 +268,6 @@ class Params:
     evaluate: Evaluate
     report: Report
     hardware: Hardware
-
-
-def root() -> Path:
-    """The root of the checkout that the stage belongs to.
-
-    Under DVC, which sets DVC_STAGE, the working directory: for a queue's worker and `dvc exp run --temp` that is a
-    checkout in .dvc/tmp/exps, and DVC_ROOT names its parent. Without DVC, DVC_ROOT or the working directory.
-    """
-    return Path.cwd() if "DVC_STAGE" in os.environ else Path(os.environ.get("DVC_ROOT", "."))
 
 
 def load(path: str | Path | None = None) -> Params:
@@ -297,23 +286,18 @@ def load(path: str | Path | None = None) -> Params:
         raise ParamsError(f"{path}: not readable as YAML: {short(error)}") from None
     try:
         found = from_dict(Params, raw)
-        _check_watched(found)
+        check_watched(local_inputs(found))
         return found
     except ParamsError as error:
         raise ParamsError(f"{path}: {short(error)}") from None
 
 
-def _check_watched(found: Params) -> None:
-    """Refuse a local input that is not under the path that DVC hashes for it: an edit of it would go unnoticed."""
+def local_inputs(found: Params) -> list[LocalInput]:
+    """The params that may name local files, each with the param that says what DVC hashes for it."""
     policy, problems, benchmarks = found.policy, found.problems, found.benchmarks
-    reads = [("policy.name", policy.name, "policy.files", policy.files)]
-    reads += [("problems.source", problems.source, "problems.files", problems.files)]
-    reads += [("benchmarks.sources", place.path, "benchmarks.files", benchmarks.files) for place in benchmarks.sources]
-    for key, path, watching, watched in reads:
-        local = re.split(r"[^/]*[*?]", path, maxsplit=1)[0] or "."  # of a pattern: the folder before it
-        below, above = (Path(os.path.abspath(root() / name)) for name in (local, watched))
-        if path != "testbed" and below.exists() and not below.is_relative_to(above):
-            raise ParamsError(
-                f"{key} is {path}, which {watching} ({watched}) does not hold, so DVC would not see it change: set "
-                f"{watching} to {local.rstrip('/')}, or to a folder with all of them"
-            )
+    inputs = [
+        LocalInput("policy.name", policy.name, "policy.files", policy.files),
+        LocalInput("problems.source", problems.source, "problems.files", problems.files),
+    ]
+    paths = [source.path for source in benchmarks.sources]
+    return inputs + [LocalInput("benchmarks.sources", path, "benchmarks.files", benchmarks.files) for path in paths]

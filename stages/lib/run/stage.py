@@ -105,7 +105,7 @@ def open_stage(script: str, words: Sequence[str], resumable: bool = False) -> St
     Raises:
         ParamsError: dvc.yaml has no such command, or params.yaml is faulty. StageError: a declared dep is absent.
     """
-    instance = instance_of(script, words)
+    instance, _ = instance_of(script, words), load()  # a fault of params.yaml comes before an absent dep
     inputs = declared_inputs(instance) if resumable else None
     return Stage(script, words, instance, load(), inputs)
 

@@ -47,7 +47,9 @@ class Scorer:
         done: dict[int, Scores] = {}
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            done.update(zip(batch, self.score(*zip(*(pairs[i] for i in batch), strict=True), temperature), strict=True))
+            prompts = [pairs[i][0] for i in batch]
+            responses = [pairs[i][1] for i in batch]
+            done.update(zip(batch, self.score(prompts, responses, temperature), strict=True))
         return [done[i] for i in range(len(pairs))]
 
     def _score(self, ids: Tensor, mask: Tensor, predicts: Tensor, targets: Tensor, temperature: float) -> Scores:
@@ -61,7 +63,9 @@ class Scorer:
             width = max(1, SLICE // logits.shape[-1])
             logits = iter(logits.split(width))
         parts = [_gather(part, wanted, temperature) for part, wanted in zip(logits, targets.split(width), strict=True)]
-        return tuple(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+        logp = torch.cat([part[0] for part in parts])
+        entropy = torch.cat([part[1] for part in parts])
+        return logp.cpu().numpy(), entropy.cpu().numpy()
 
 
 def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

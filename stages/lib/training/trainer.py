@@ -24,10 +24,10 @@ from transformers import (
     TrainingArguments,
 )
 
-from stages.lib.policy import load_model, load_tokenizer
+from stages.lib.policy import gpu_count, load_model, load_tokenizer
 from stages.lib.run.errors import StageError
 from stages.lib.run.files import replacing_folder
-from stages.lib.run.params import Hardware, Loss, Params, Train
+from stages.lib.run.params import Hardware, Lora, Loss, Policy, Train
 from stages.lib.run.restart import write_checksums
 from stages.lib.training import batches
 from stages.lib.training.batches import Example
@@ -164,12 +164,13 @@ class Finetuner(Trainer):
 
 def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
     """The Trainer's arguments: AdamW, linear warm-up and cosine decay, as the params say."""
-    cuda = torch.cuda.is_available()
+    cuda = gpu_count() > 0
     args = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=1,
         seed=seed,
+        optim="adamw_torch_fused",  # the other's square root is MKL's, which differs between processors
         learning_rate=train.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(train.warmup_ratio * steps),
@@ -195,7 +196,7 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
     return args
 
 
-def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> None:
+def save(tuner: Finetuner, policy: Policy, lora: Lora, dtype: torch.dtype, folder: Path) -> None:
     """Write the policy as a Hugging Face folder, whole or not at all; the adapter alone if the params say so."""
     model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
     if tuner.is_fsdp_enabled:
@@ -203,13 +204,13 @@ def save(tuner: Finetuner, params: Params, dtype: torch.dtype, folder: Path) -> 
     if not tuner.is_world_process_zero():
         return
     if tuner.is_fsdp_enabled:
-        model = prepare(load_model(params.policy), params.train.lora)
+        model = prepare(load_model(policy), lora)
         model.load_state_dict(state)
-    adapter = params.train.lora.rank and params.train.lora.save == "adapter"
-    model = model.merge_and_unload() if params.train.lora.rank and not adapter else model
+    adapter = lora.rank and lora.save == "adapter"
+    model = model.merge_and_unload() if lora.rank and not adapter else model
     if adapter:
-        model.peft_config["default"].revision = params.policy.revision  # of the base, which is loaded with the adapter
+        model.peft_config["default"].revision = policy.revision  # of the base, which is loaded with the adapter
     model.config.use_cache = True  # the Trainer switches it off
     with replacing_folder(folder) as partial:
         model.to(dtype).save_pretrained(partial)
-        load_tokenizer(params.policy).save_pretrained(partial)
+        load_tokenizer(policy).save_pretrained(partial)
