@@ -121,9 +121,10 @@ def measures(frame: pd.DataFrame) -> Table:
 def composition(frame: pd.DataFrame, ways: pd.DataFrame | None = None) -> Table:
     """Sources down; with `ways`, also how many rows are in the expert's way and how many have flawed steps."""
     header = ["source of the rewritten row", "problems", "share (%)", "tokens", "expert's tokens"]
-    rows = []
-    for row in records(frame):
-        rows.append([row["source"], str(row["problems"]), *(show(row[c], digits=1) for c in TOKEN_COLUMNS)])
+    rows = [
+        [row["source"], str(row["problems"]), *(show(row[c], digits=1) for c in TOKEN_COLUMNS)]
+        for row in records(frame)
+    ]
     if ways is None:
         return Table(header, rows)
     found = {row["source"]: row for row in records(ways)}
