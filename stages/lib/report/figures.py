@@ -4,7 +4,7 @@ Colours are Okabe and Ito's, told apart under every common kind of colour blindn
 The same data give the same bytes: no dates, no versions, a fixed salt for the SVG's ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,7 @@ def gains(solved: pd.DataFrame, gain: pd.DataFrame, scale: str) -> Figure:
     """
     figure, axes = panels(1, 2)
     left, right = axes[0]
-    groups = list(solved["group"].unique())
+    groups = list(solved["group"].unique())[::-1]  # from the easiest
     for i, (side, part) in enumerate(parts(solved, "side")):
         rows = part.set_index("group").reindex(groups)
         _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[side], MARKERS[i], side)
@@ -304,7 +304,7 @@ def ways(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def ladder(results: pd.DataFrame, rungs: Sequence[str], losses: dict[str, Sequence[str]], base: str) -> Figure:
+def ladder(results: pd.DataFrame, rungs: Sequence[str], losses: Mapping[str, list[str]], base: str) -> Figure:
     """Accuracy (average) of each data set of the ladder, the losses beside each other; the base is a line.
 
     results: arm, value, low, high; losses: loss -> the arms' names, one a rung.
