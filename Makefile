@@ -12,11 +12,12 @@ repro: $(VENV)/ready
 	@python -m tools.side_by_side $(JOBS)
 
 test: $(VENV)/ready
-	python -m pytest
+	python -m pytest -m "not slow"
 
 lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
+	mypy
 
 # `dvc exp show` without prompts, files and sums: the accuracies, and the params that differ
 exp-table: $(VENV)/ready

@@ -1,4 +1,4 @@
-"""What a preset's run costs, stage by stage, as a Markdown table: counted from its params under the assumptions below.
+"""Costs of a preset's run per stage, as a Markdown table: computed from its params under the assumptions below.
 
 python presets/cost.py qwen2.5-math-7b
 
@@ -43,6 +43,7 @@ class Cost(NamedTuple):
     gpus: int = GPUS
 
     def hours(self) -> float:
+        """Wall-clock hours on `gpus` GPUs."""
         return self.seconds / self.gpus / 3600
 
 
@@ -80,10 +81,12 @@ def costs(preset: dict[str, Any], parameters: float) -> list[Cost]:
 
 
 def generation(stage: str, work: str, tokens: float) -> Cost:
+    """The cost of generating so many response tokens."""
     return Cost(stage, work, tokens, tokens / DECODE)
 
 
 def table(rows: list[Cost]) -> str:
+    """The costs as a Markdown table, with their sum."""
     lines = ["| stage | work | tokens (M) | GPU hours | hours on 8 GPUs |", "| :-- | :-- | --: | --: | --: |"]
     lines += [line(row.stage, row.work, row.tokens, row.seconds / 3600, row.hours()) for row in rows]
     seconds, hours = sum(row.seconds for row in rows), sum(row.hours() for row in rows)
@@ -91,10 +94,12 @@ def table(rows: list[Cost]) -> str:
 
 
 def line(stage: str, work: str, tokens: float, gpu_hours: float, hours: float) -> str:
+    """One row of the table; tokens are shown in millions."""
     return f"| {stage} | {work} | {tokens / 1e6:,.0f} | {gpu_hours:.1f} | {hours:.1f} |"
 
 
 def assumptions() -> str:
+    """The sentence below the table that says what it assumes."""
     return (
         f"Computed by `presets/cost.py`, not measured. Assumed: {DECODE:,} response tokens a second and H100 in "
         f"generation; {TRAINING:.0%} of {PEAK / 1e12:.0f} TFLOP/s in training, {SCORING:.0%} in scoring; {RESPONSE} "

@@ -4,8 +4,8 @@
                             requirements-cuda.txt   what torch needs beside it where it comes with CUDA, as PyPI's does
     requirements-gpu.in  -> requirements-gpu.txt    one whole environment for a machine with a GPU: adds vLLM
 
-A pin that is in a lock stays until the short requirements ask for another (`rm` the lock to renew all). The CPU lock is
-cut in two because a lock with hashes must name every package, and torch's two builds need different ones.
+A pinned version stays until the short requirements ask for another; delete the lock to renew all. The CPU lock has two
+parts because a lock with hashes must name every package, and torch's two builds need different packages.
 """
 
 import re

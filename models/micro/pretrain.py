@@ -138,6 +138,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> tuple[list[int], l
 
 
 def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and labels [B, S] of B sequences, padded on the right to the longest."""
     width = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows])
     labels = torch.tensor([labels + [IGNORED] * (width - len(labels)) for _, labels in rows])

@@ -1,14 +1,14 @@
-"""Importance weights: how far a policy is from the one that wrote the data, as pure functions on arrays.
+"""Importance weights: measures of the gap between a policy and the writer of its data, as pure functions on arrays.
 
-A weight is w = p / b: p the probability of a token (or a response) under the policy, b under the behaviour policy that
-wrote it. All functions take log-weights, any array is flattened to [N]. Where b is known, log w = log p - log b. Where
-it is not (the expert's), DFT's convention b := 1 makes log w = log p; whoever names such a figure must say so.
+A weight is w = p / b: p is the probability of a token (or a response) under the policy, b under the behaviour policy
+that wrote it. All functions take log-weights and flatten any array to [N]. If b is known, log w = log p - log b. If not
+(the expert's), DFT's convention b := 1 gives log w = log p; a figure that uses it must say so.
 
     log_w = np.log([0.5, 0.5, 1.0])
     ess_share(log_w)     # 0.889: these three count like 2.67 equally weighted ones
     top_share(log_w)     # 0.5: the largest weight's share of all
 
-Sums of weights are rescaled by the largest one where the figure does not depend on scale, so nothing overflows.
+Weights are rescaled by the largest one if the figure does not depend on their scale, so nothing overflows.
 """
 
 import numpy as np

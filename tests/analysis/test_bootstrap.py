@@ -36,6 +36,7 @@ def coverage(estimates: list, truth: float) -> float:
     return float(np.mean([item.low <= truth <= item.high for item in estimates]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sd", [0.0, 0.01, 0.03, 0.08], ids="seed-sd-{}".format)
 def test_intervals_over_problems_and_three_seeds_cover(sd: float) -> None:
     """From seeds that do not differ to seeds that differ by eight points (sd). Where they do not differ at all, the
@@ -48,6 +49,7 @@ def test_intervals_over_problems_and_three_seeds_cover(sd: float) -> None:
     assert 0.93 <= coverage(crossed(differences, DRAWS), truths[1]) <= 0.99
 
 
+@pytest.mark.slow
 def test_intervals_of_one_policy_cover() -> None:
     rng = np.random.default_rng(2)
     means, _ = experiment(rng, 0.0, (SIMULATIONS, 1, 100))
@@ -55,6 +57,7 @@ def test_intervals_of_one_policy_cover() -> None:
     assert 0.93 <= coverage(crossed(means, DRAWS), np.mean([table.mean() for table in large])) <= 0.97
 
 
+@pytest.mark.slow
 def test_resampling_three_seeds_would_not_cover() -> None:
     """Why seeds are not simply resampled: the plain two-way bootstrap of the same tables misses the truth too often."""
     rng = np.random.default_rng(1)
@@ -188,6 +191,7 @@ def test_many_problems_are_resampled_in_blocks_to_the_same_interval() -> None:
     assert found.high - found.low == pytest.approx(high - low, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problems", [60, 300])
 def test_bca_covers_ess_of_tokens_clustered_in_problems(problems: int) -> None:
     """ESS/N of skewed weights that are alike within a problem: the interval over problems covers, over tokens not."""

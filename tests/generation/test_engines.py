@@ -58,6 +58,7 @@ def micro() -> Policy:
         files="none",
         dtype="float32",
         trust_remote_code=False,
+        deterministic=False,
     )
 
 
@@ -74,6 +75,7 @@ def test_batches_are_those_of_one_engine() -> None:
     assert deal(requests, 8, None, 2) == [range(0, 12), range(12, 23)] and deal([], 8, None, 2) == []
 
 
+@pytest.mark.slow
 def test_processes_draw_the_rows_of_one_engine(
     micro: Policy, hardware: Hardware, params: Params, checkout: Path
 ) -> None:
@@ -95,13 +97,14 @@ def test_processes_draw_the_rows_of_one_engine(
     assert killed.read_bytes() == whole.read_bytes()
 
 
-def test_an_engine_that_cannot_open_is_the_stages_error(micro: Policy, hardware: Hardware) -> None:
+@pytest.mark.slow
+def test_an_engine_that_cannot_open_raises_a_stage_error(micro: Policy, hardware: Hardware) -> None:
     absent, two = dataclasses.replace(micro, name="models/absent"), dataclasses.replace(hardware, engines=2)
     with pytest.raises(PolicyError, match="models/absent: no such model folder"):
         open_engine("transformers", absent, two)
 
 
-def test_an_engines_error_is_the_stages() -> None:
+def test_errors_of_an_engine_are_raised_in_the_stage() -> None:
     def refuse() -> None:
         raise PolicyError("out of memory: lower it")
 
@@ -111,6 +114,7 @@ def test_an_engines_error_is_the_stages() -> None:
         value_of(attempt(lambda: 1 / 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_its_parent(tiny_policy: Policy, tmp_path: Path, kind: signal.Signals) -> None:
     script = tmp_path / "parent.py"
@@ -155,6 +159,7 @@ def ray_here(monkeypatch: pytest.MonkeyPatch):
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_ray_draws_the_rows_of_one_engine(micro: Policy, hardware: Hardware, params: Params, ray_here: object) -> None:
     """Also: a killed engine ends in one line, and a cluster too small is refused."""
     one = TransformersEngine(micro, hardware)

@@ -82,7 +82,7 @@ def lines(*rows: dict) -> str:
         ("benchmarks", "", r"hard\.jsonl: no problems"),
     ],
 )
-def test_sources(refused: Refused, section: str, text: str, message: str) -> None:
+def test_unreadable_sources(refused: Refused, section: str, text: str, message: str) -> None:
     source(section, text)
     assert re.search(message, refused("prepare"))
 
@@ -98,7 +98,7 @@ def test_absent_sources(refused: Refused) -> None:
     assert "gone.jsonl: no such file" in refused("prepare")
 
 
-def test_a_mapping_that_is_none(refused: Refused) -> None:
+def test_an_unknown_mapping(refused: Refused) -> None:
     source("problems", lines(*ROWS))
     set_param("mapping: null", "mapping: gsm9k")
     assert "unknown mapping 'gsm9k'; did you mean 'gsm8k'?" in refused("prepare")
@@ -114,7 +114,7 @@ def test_a_mapping_that_is_none(refused: Refused) -> None:
         ('{answer: "answer:last"}', "behind the colon stands box or ####"),
     ],
 )
-def test_fields_that_are_none(refused: Refused, mapping: str, message: str) -> None:
+def test_unknown_fields_in_a_mapping(refused: Refused, mapping: str, message: str) -> None:
     source("problems", lines(*ROWS))
     set_param("mapping: null", f"mapping: {mapping}")
     assert message in refused("prepare")
@@ -177,19 +177,19 @@ def test_absent_policy(refused: Refused) -> None:
     assert "models/gone: no such model folder" in refused("sample")
 
 
-def test_no_samples_asked_for(refused: Refused) -> None:
+def test_zero_samples(refused: Refused) -> None:
     set_param(r"^(sample:.*\n.*\n  n: )\d", r"\g<1>0")
     assert "sample.n must be at least 1, not 0" in refused("sample")
 
 
-def test_a_loss_that_is_none(refused: Refused, checkout: Path) -> None:
+def test_an_unknown_loss(refused: Refused, checkout: Path) -> None:
     set_param("files: models/micro/policy", "files: params.yaml")
     write(checkout / "data" / "train" / "expert.jsonl", [])
     message = refused("train", "expert", "sftt", "0")
     assert "'sftt'" in message and "sft, dft" in message
 
 
-def test_a_data_set_that_is_none(refused: Refused) -> None:
+def test_an_unknown_data_set(refused: Refused) -> None:
     set_param("files: models/micro/policy", "files: params.yaml")
     assert "data/train/exprt.jsonl: no such file" in refused("train", "exprt", "sft", "0")
 

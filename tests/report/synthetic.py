@@ -92,7 +92,7 @@ def outcome(row: TrainingRow) -> Merged:
 
 def drawn(name: str, source: str) -> int:
     """How many samples adaptive sampling drew: 1 to 4 until one was right, or 4 without success."""
-    return 1 + int(name.split("-")[1]) % 4 if source == "self" else 4
+    return 1 + int(name.rpartition("-")[2]) % 4 if source == "self" and "-" in name else 4
 
 
 def verdicts(folder: Path, rows: list[Problem], sources: list[str]) -> None:

@@ -38,14 +38,14 @@ def judged(params: Params, action: str, kind: str = "solution") -> list[Verdict]
     return list(judge_resolved(rows(), problems(), kind, params.verify, copy, workers=1))
 
 
-def test_reject(params: Params) -> None:
+def test_action_reject(params: Params) -> None:
     found = judged(params, "reject")
     assert [row.reason for row in found] == ["equal", "near_copy", "different", "mentions_solution", "cut_off"]
     assert [row.correct for row in found] == [True, False, False, False, False]
     assert [row.index for row in found] == list(range(5)) and found[1].extracted == "6"
 
 
-def test_flag_keeps_the_verdict_and_counts(params: Params) -> None:
+def test_action_flag_keeps_the_verdict_and_counts(params: Params) -> None:
     found = judged(params, "flag")
     assert [row.reason for row in found] == [
         "equal",
@@ -57,7 +57,7 @@ def test_flag_keeps_the_verdict_and_counts(params: Params) -> None:
     assert [row.correct for row in found] == [True, True, False, True, False]
 
 
-def test_ignore_is_the_plain_verdict(params: Params) -> None:
+def test_action_ignore_gives_the_plain_verdict(params: Params) -> None:
     plain = list(judge(rows(), {"p": "6"}, params.verify, workers=1))
     assert judged(params, "ignore") == plain and [row.reason for row in plain] == PLAIN
 

@@ -28,7 +28,9 @@ from tests.run.damage import cut, flip, garble
 
 
 def policy(folder: Path) -> Policy:
-    return Policy(name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+    return Policy(
+        name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False, deterministic=False
+    )
 
 
 @pytest.fixture
@@ -142,12 +144,14 @@ def prepare_as_nobody(folder: Path) -> str:
     return ended.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_read_only(anyones: Path) -> None:
     (anyones / "data").chmod(0o555)
     line = prepare_as_nobody(anyones)
     assert line.startswith("error: data/problems.jsonl") and "Permission denied; change its permissions" in line
 
 
+@pytest.mark.slow
 def test_an_input_that_may_not_be_read(anyones: Path) -> None:
     (anyones / "params.yaml").chmod(0)
     assert "params.yaml" in (line := prepare_as_nobody(anyones)) and "Permission denied" in line
@@ -227,7 +231,7 @@ def test_out_of_memory_names_the_remedy(error: Exception) -> None:
         raise error
 
 
-def test_other_errors_are_not_taken_for_it() -> None:
+def test_other_runtime_errors_are_not_taken_for_out_of_memory() -> None:
     with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_batch"):
         raise RuntimeError("shapes do not match")
 

@@ -300,6 +300,7 @@ def little(checkout: Path) -> None:
     YAML().dump(found, checkout / "params.yaml")
 
 
+@pytest.mark.slow
 def test_stages_read_only_what_they_declare(
     checkout: Path, reads: set[str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +339,7 @@ def set_temperature(checkout: Path, value: float) -> None:
     YAML().dump(found, checkout / "params.yaml")
 
 
+@pytest.mark.slow
 def test_no_row_outlives_its_params(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sample, stopped, run at another temperature, and run again as at first."""
     little(checkout)

@@ -184,6 +184,6 @@ def test_a_loss_may_name_its_own_penalty(params: Params) -> None:
 
 
 @pytest.mark.parametrize("name", ["sftt", "kl0.05", "dft-kl", "dft-klx", "dft-kl-1", "dft-klnan"])
-def test_a_loss_that_is_none_is_refused(name: str, params: Params) -> None:
+def test_an_unknown_loss_is_refused(name: str, params: Params) -> None:
     with pytest.raises(ParamsError):
         named(name, params.loss)

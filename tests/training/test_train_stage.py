@@ -327,6 +327,7 @@ def nll(model: torch.nn.Module, examples: list[Example]) -> float:
     return total / sum(len(e.response) for e in examples)
 
 
+@pytest.mark.slow
 def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     change(project, "loss", kl=0.1)
     stage("rewritten", "dft", "0")
@@ -342,6 +343,7 @@ def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: Path) -> None:
     """All of its processes: one that went ahead would wait for the others' rendezvous until that gives up."""
     (project / ".scratch").mkdir()
@@ -377,7 +379,7 @@ def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: 
         (["mine", "dft", "0"], "mine.jsonl: no such file"),
     ],
 )
-def test_wrong_words_are_named(project: Path, words: list[str], message: str) -> None:
+def test_wrong_arguments_are_named(project: Path, words: list[str], message: str) -> None:
     with pytest.raises(StageError, match=message):
         stage(*words)
 

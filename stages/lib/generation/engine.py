@@ -1,11 +1,11 @@
-"""What an engine is: prompts in, responses out. The engines: transformers.py, vllm.py; several of them at
-work: parallel.py (processes of this machine), ray.py (a Ray cluster).
+"""The interface of an engine: prompts in, responses out. hf.py and vllm.py are engines; processes.py (this machine)
+and ray.py (a Ray cluster) run several of them.
 
     rows = engine.generate([Request("train-17", 0, prompt_ids)], params.sample, seed=0)   # list[Rollout], same order
 
-Prompts fit the policy's context window, which the stages see to before they open an engine (generation.fitting).
-Each request draws from a random stream of its own, named by (seed, id, index), so a response does not depend on which
-others share its batch (up to floating point), and a restarted stage ends in the rows of an uninterrupted one.
+Prompts fit the policy's context window: the stages check this before they open an engine (rollouts.fitting).
+Each request draws from its own random stream, named by (seed, id, index). So a response does not depend on the others
+in its batch (up to floating point), and a restarted stage ends with the rows of an uninterrupted one.
 """
 
 import hashlib
@@ -32,23 +32,23 @@ class Request:
 
 
 class Engine(Protocol):
-    """What sample, resolve and evaluate need of an engine."""
+    """The members of an engine that sample, resolve and evaluate use."""
 
-    chunk: int  # requests that are worth handing over at once
-    batch: int | None  # requests that are computed together; None: the engine sees to that itself
+    chunk: int  # requests to hand over at once
+    batch: int | None  # requests that are computed together; None: the engine decides
 
     @staticmethod
-    def gpus(hardware: Hardware) -> int: ...  # that one engine uses, where there are any
+    def gpus(hardware: Hardware) -> int: ...  # number that one engine uses if the machine has GPUs
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]: ...
 
 
 def deal(requests: Sequence[Request], chunk: int, batch: int | None, engines: int = 1) -> list[Sequence[int]]:
-    """The places in `requests` of the portions in which they are computed.
+    """Split requests into portions, each a list of positions in `requests`.
 
-    Where `batch` is given: within each chunk, batches of similar prompt length; the same batches, hence the same bits,
-    however many engines share them. Else an equal run of neighbours for each engine: responses to one prompt stay
-    together, and its cached prefix serves them all.
+    With `batch`: batches of similar prompt length within each chunk. The batches, and so the bits, are the same for any
+    number of engines. Without: one run of neighbours per engine, so responses to one prompt stay together and share
+    its cached prefix.
     """
     if batch is None:
         return list(chunks(range(len(requests)), max(1, -(-len(requests) // engines))))
@@ -60,14 +60,14 @@ def deal(requests: Sequence[Request], chunk: int, batch: int | None, engines: in
 
 
 def in_order(portions: Iterable[tuple[Sequence[int], list[Rollout]]]) -> list[Rollout]:
-    """The rows of all portions (places, their rows) by place."""
+    """The rows of all portions (positions, rows), sorted by position."""
     rows = {place: row for places, found in portions for place, row in zip(places, found, strict=True)}
     return [rows[place] for place in sorted(rows)]
 
 
 @contextmanager
 def memory_errors(remedy: str) -> Iterator[None]:
-    """Out of memory, on the GPU or the CPU, as one line with its remedy."""
+    """Turn running out of memory (GPU or CPU) into a PolicyError of one line that names the remedy."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -79,7 +79,7 @@ def memory_errors(remedy: str) -> Iterator[None]:
 
 
 def rollout(tokenizer: Any, request: Request, tokens: list[int], logprobs: list[float], finish: str) -> Rollout:
-    """The row of one drawn response; `logprobs` are rounded already, to six decimals."""
+    """The row of one drawn response; `logprobs` are already rounded to six decimals."""
     text = tokenizer.decode(tokens[:-1] if finish == "stop" else tokens, skip_special_tokens=True)
     return Rollout(
         id=request.id,

@@ -1,5 +1,6 @@
-"""The transformers engine: batches of similar prompt length, a cache of keys and values, exact sampling by our own
-sampler. A row that has ended costs computation until the last row of its batch ends.
+"""The transformers engine: batches of similar prompt length, a key-value cache, exact sampling (SeededSampler).
+
+A row that has ended still costs computation until the last row of its batch ends.
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ class TransformersEngine:
         inputs = self.tokenizer.pad({"input_ids": [r.prompt_ids for r in requests]}, return_tensors="pt")
         inputs = inputs.to(self.model.device)
         sampler = SeededSampler([uniforms(seed, r, decoding.max_new_tokens) for r in requests], decoding)
-        # Set on the model: what a passed config leaves open, generate() fills from the model's own (penalties, top_k).
+        # Set on the model: generate() fills the gaps of a passed config from the model's own (penalties, top_k).
         self.model.generation_config = GenerationConfig(
             do_sample=False,
             max_new_tokens=decoding.max_new_tokens,
@@ -66,16 +67,17 @@ class TransformersEngine:
 
 
 def rounded(values: torch.Tensor) -> torch.Tensor:
-    """float32 to six decimals, in float64, exactly as Python's round: 24 bits times a million fit its 53."""
+    """float32 values rounded to six decimals, as float64. Equals Python's round: 24 bits times a million fit 53."""
     return values.double().mul(1e6).round().div(1e6)
 
 
 class SeededSampler(LogitsProcessor):
     """Draws each row's next token from its own stream of uniforms by inverting the cumulative distribution.
 
-    Token = first v with CDF(v) > u, CDF that of softmax(logits / temperature) cut to top_p: exact sampling with one
-    uniform a token. Only the drawn token keeps a finite score, so greedy search takes it. `logprobs` collects the log
-    of the probability that each token was drawn with, a [batch] tensor a step: temperature and top_p are in it.
+    Token = first v with CDF(v) > u, where CDF is that of softmax(logits / temperature) cut to top_p. This is exact
+    sampling with one uniform per token. Only the drawn token keeps a finite score, so greedy search takes it.
+    `logprobs` collects the log-probability with which each token was drawn (temperature and top_p included), one
+    [batch] tensor per step.
     """
 
     def __init__(self, streams: list[np.ndarray], decoding: Decoding):

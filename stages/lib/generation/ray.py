@@ -1,7 +1,7 @@
 """Data parallelism over a Ray cluster: Ray Data deals batches to `hardware.engines` engines, which are actors.
 
-RAY_ADDRESS names the cluster (all nodes see the same file system at the same place and have the same packages);
-without it Ray is started on this machine, and ended with the stage. Tensor parallelism stays within a node.
+RAY_ADDRESS names the cluster. All its nodes need the same file system at the same path and the same packages. Without
+RAY_ADDRESS, Ray starts on this machine and ends with the stage. Tensor parallelism stays within a node.
 """
 
 import atexit
@@ -30,7 +30,7 @@ class RayEngine:
     """Ray Data over engines that stay open between calls; the rows are those of one engine, in the same order."""
 
     def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
-        """`kind` is the engine that each actor opens; StageError where one cannot or the cluster is too small."""
+        """Open an engine of class `kind` in each actor; StageError if one cannot, or the cluster is too small."""
         import ray
 
         actor = ray.remote(**resources(hardware.engines, kind.gpus(hardware)))(Actor)
@@ -45,7 +45,7 @@ class RayEngine:
         self.chunk = hardware.engines * self.each
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
-        """One rollout per request, in their order; a StageError where an engine refuses or ends."""
+        """One rollout per request, in their order; StageError if an engine refuses or ends."""
         import ray.data
 
         portions = deal(requests, self.each, self.batch, len(self.engines))
@@ -71,7 +71,7 @@ def rows_of(reply: Reply) -> list[Rollout]:
 
 
 class Actor:
-    """One engine in an actor of Ray's, which sets CUDA_VISIBLE_DEVICES."""
+    """One engine in a Ray actor. Ray sets CUDA_VISIBLE_DEVICES."""
 
     def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware, folder: str):
         os.chdir(folder)
@@ -94,10 +94,10 @@ class Actor:
 
 
 def connect(engines: int) -> float:
-    """Join the cluster that RAY_ADDRESS names, or start Ray here, quietly; how many GPUs it has.
+    """Join the cluster that RAY_ADDRESS names, or start Ray here; returns the number of its GPUs.
 
     Raises:
-        PolicyError: Ray is not installed, or the cluster is not reached.
+        PolicyError: Ray is not installed, or the cluster cannot be reached.
     """
     if importlib.util.find_spec("ray") is None:
         raise PolicyError("hardware.ray is true, but Ray is not installed: pip install -r requirements.txt")
@@ -135,10 +135,10 @@ def options(engines: int) -> dict[str, Any]:
 
 
 def resources(engines: int, gpus: int) -> dict[str, int]:
-    """What each engine reserves of the cluster: its GPUs, or a processor where there are no GPUs at all.
+    """The resources that each engine reserves: its GPUs, or one processor if the cluster has no GPU.
 
     Raises:
-        PolicyError: the cluster has too little: Ray would wait for ever.
+        PolicyError: the cluster is too small; Ray would wait forever.
     """
     import ray
 

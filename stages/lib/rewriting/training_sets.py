@@ -1,8 +1,8 @@
-"""The data variants: training sets made of the expert's rows and the policy's own.
+"""The data variants: training sets of the expert's rows and the policy's own.
 
     training_sets(expert, own, seed, size)["rewritten"]    # {"train-17": TrainingRow(...), ...}
 
-    expert        the demonstrations as they came
+    expert        the demonstrations
     rewritten     a correct sample, else a correct re-solved response, else the demonstration: the method
     self          the problems that a sample solved, alone
     no-guide      a correct sample, else the expert's demonstration
@@ -62,7 +62,10 @@ def training_sets(made_of: Ingredients, flaw: Flaw, seed: int, size: Callable[[T
 
 
 def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], int]) -> Rows:
-    """Rows in a random order until the next would exceed `budget` response tokens, back in their own order."""
+    """A random choice of rows with at most `budget` response tokens, in their original order.
+
+    Rows are taken in a random order until the next one would exceed the budget.
+    """
     order, kept, used = list(rows), set(), 0
     random.Random(f"{seed}:matched").shuffle(order)
     for id_ in order:
@@ -74,6 +77,7 @@ def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], in
 
 
 def expert_row(problem: Problem) -> TrainingRow:
+    """The expert's demonstration as a training row: text without token ids, which the trainer tokenizes."""
     return TrainingRow(
         id=problem.id,
         source="expert",
@@ -86,6 +90,7 @@ def expert_row(problem: Problem) -> TrainingRow:
 
 
 def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
+    """A rollout of the policy's as a training row, with the token ids and log-probabilities it was sampled with."""
     return TrainingRow(
         id=problem.id,
         source=source,

@@ -5,9 +5,9 @@
     plan([90, 40, 41, 12], ranks=2, limit=8)                # which rank takes which rows in which micro-batch
     collate(examples)                                       # padded tensors
 
-Within a step rows are sorted by length and cut where padding would pass PADDING, so a micro-batch is nearly free of it.
-Padding is on the right and no attention mask is passed: under causal attention no token sees what follows it, and
-without a mask attention takes its fastest path.
+Within a step, rows are sorted by length and cut where padding would exceed PADDING. Padding is on the right, and no
+attention mask is passed: under causal attention no token sees the padding after it, and attention without a mask takes
+its fastest path.
 """
 
 import random
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     from stages.lib.run.params import Prompt
 
-PADDING = 0.1  # of the tokens of a micro-batch, at most
+PADDING = 0.1  # largest share of padding in a micro-batch
 
 
 @dataclass(frozen=True)
 class Example:
-    """One tokenized demonstration; `behaviour`: recorded log-probabilities of the response, where the loss asks."""
+    """One tokenized training row; `behaviour`: recorded log-probabilities of the response, if the loss needs them."""
 
     id: str
     prompt: list[int]
-    response: list[int]  # the end token included
+    response: list[int]  # with the end token
     behaviour: list[float] | None = None
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Example:
 def encode(
     rows: Sequence[TrainingRow], tokenizer: "PreTrainedTokenizerBase", prompt: "Prompt", behaviour: bool = False
 ) -> list[Example]:
-    """Tokenize rows under the plain prompt; with `behaviour` the recorded log-probabilities come along."""
+    """Tokenize rows under the plain prompt; `behaviour` adds the recorded log-probabilities."""
     examples = []
     for row in rows:
         ids = prompts.encode(tokenizer, prompts.plain(row.problem, prompt))
@@ -56,7 +56,7 @@ def encode(
 
 
 def recorded(row: TrainingRow, tokens: int) -> list[float]:
-    """log b_t of every response token: as sampled, or 0 (b_t = 1) for the expert's, whose density nobody knows."""
+    """log b_t of every response token: as recorded, or 0 (b_t = 1) for the expert's, whose density is unknown."""
     if row.source == "expert":
         return [0.0] * tokens
     if row.logprobs is None or len(row.logprobs) != tokens:
@@ -65,7 +65,7 @@ def recorded(row: TrainingRow, tokens: int) -> list[float]:
 
 
 def steps(rows: int, epochs: float, batch_size: int, seed: int) -> list[list[int]]:
-    """The rows of every optimizer step: each epoch a fresh permutation, cut into batches; its last may be smaller."""
+    """The rows of every optimizer step. Each epoch is a new permutation cut into batches; its last may be smaller."""
     left, batches, epoch = round(rows * epochs) or 1, [], 0
     while left > 0:
         order = list(range(rows))
@@ -79,8 +79,8 @@ def steps(rows: int, epochs: float, batch_size: int, seed: int) -> list[list[int
 def plan(lengths: Sequence[int], ranks: int, limit: int) -> list[list[list[int]]]:
     """Split the rows of a step into [rank][micro-batch][row].
 
-    Every rank gets the same number of micro-batches (sharded models gather their weights in each), at most `limit` rows
-    in each, and nearly the same tokens: the sorted rows are dealt out in turn. A micro-batch may be empty.
+    Every rank gets the same number of micro-batches, because sharded models gather their weights in each. A micro-batch
+    has at most `limit` rows and may be empty. Sorted rows are dealt in turn, so ranks get nearly the same tokens.
     """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     rounds = [order[at : at + ranks] for at in range(0, len(order), ranks)]  # one row for each rank
@@ -91,7 +91,7 @@ def plan(lengths: Sequence[int], ranks: int, limit: int) -> list[list[list[int]]
 
 
 def _cut(rounds: list[list[int]], limit: int) -> Iterator[slice]:
-    """Cut rounds of falling lengths where one more would exceed `limit` or PADDING."""
+    """Cut rounds, sorted by falling length, where one more would exceed `limit` or PADDING."""
     start, used, slots = 0, 0, 0
     for at, dealt in enumerate(rounds):
         longest = rounds[start][0]
@@ -103,8 +103,12 @@ def _cut(rounds: list[list[int]], limit: int) -> Iterator[slice]:
 
 
 def collate(examples: Sequence[Example]) -> dict[str, Tensor]:
-    """Padded token ids [B, S], `where` in the flattened B x S the response tokens are predicted [N], their ids [N], and
-    their recorded behaviour [N] if they have one. No examples: one pad row without a response token."""
+    """The tensors of a micro-batch: B examples padded to S tokens, with N response tokens in all.
+
+    input_ids [B, S]; where [N]: indices into the flattened [B*S] positions whose logits predict a response token;
+    targets [N]: the ids of these tokens; behaviour [N]: their recorded log-probabilities, if the examples have them.
+    Without examples: one row of padding and no response token.
+    """
     width = max((len(example) for example in examples), default=1)
     input_ids = torch.zeros(max(1, len(examples)), width, dtype=torch.long)
     for row, example in enumerate(examples):

@@ -1,10 +1,10 @@
-"""The output layer and the loss in one, a chunk of tokens at a time, so that tokens x vocabulary never exists.
+"""The output layer and the loss in one step, chunk by chunk: the [tokens, vocabulary] logits never exist at once.
 
     values = head_loss(Batch(hidden, targets), Head(weight), Objective("dft", params.loss, a=1 / tokens))
     values["loss"].backward()
 
-The gradient by the logits is known in closed form, so it is taken while a chunk's logits exist; they are neither kept
-nor computed twice (the idea of fused linear cross-entropy, arXiv 2410.10989).
+The gradient with respect to the logits has a closed form. It is computed while a chunk's logits exist, so they are
+neither kept nor computed twice (the idea of fused linear cross-entropy, arXiv 2410.10989).
 
 Shapes: N response tokens, C of them in a chunk, D hidden size, V vocabulary.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stages.lib.training.losses import Objective, Tokens, divergence
 
-CHUNK = 2**24  # logits held at a time, 64 MiB in float32
+CHUNK = 2**24  # logits held at once: 64 MiB in float32
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Head:
         return Head(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
 
     def log_probs(self, hidden: Tensor) -> Tensor:
-        """[C, D] -> [C, V], in float32 or better whatever the precision of the product."""
+        """[C, D] -> [C, V], log-softmax in float32 or better, independent of the precision of the product."""
         logits = F.linear(hidden, self.weight, self.bias)
         return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
 class Start:
-    """The initial policy on the same tokens."""
+    """The reference policy on the same tokens."""
 
     hidden: Tensor  # [N, D]
     head: Head
@@ -48,7 +48,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Batch:
-    """N response tokens as the head sees them, and everything the loss wants to know of them."""
+    """N response tokens at the output layer, with the inputs of the loss."""
 
     hidden: Tensor  # [N, D] at the positions that predict the targets
     targets: Tensor  # [N]
@@ -65,10 +65,10 @@ class Batch:
 
 
 def head_loss(batch: Batch, head: Head, objective: Objective) -> dict[str, Tensor]:
-    """The loss (a scalar with a gradient) and what it was made of (one value a token, without).
+    """The loss, a scalar with a gradient, and its parts, [N] each and without one.
 
-    Keys beside "loss": logp, weight; kl where there is an initial policy; with `objective.detail` also entropy,
-    start_logp, unclipped (the weight before clipping) and best (is the target the most probable token?).
+    Parts: logp, weight; kl if there is a reference policy; with `objective.detail` also entropy, start_logp, unclipped
+    (the weight before clipping) and best (is the target the most probable token?).
     """
     kind = batch.hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else batch.hidden.dtype
@@ -79,7 +79,7 @@ def head_loss(batch: Batch, head: Head, objective: Objective) -> dict[str, Tenso
 
 
 class _HeadLoss(torch.autograd.Function):
-    """The loss with its gradients, all of them ready when the forward pass ends."""
+    """The loss; its gradients are computed in the forward pass."""
 
     @staticmethod
     def forward(
@@ -113,7 +113,7 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def measure(tokens: Tokens, objective: Objective) -> dict[str, Tensor]:
-    """The per-token values that the loss is made of and, in detail, those worth logging; each [C]."""
+    """The per-token parts of the loss, [C] each; with `objective.detail` also the values for the log."""
     values = {"logp": tokens.logp, "weight": objective.weights(tokens)}
     if tokens.start is not None and (objective.b or objective.detail):
         values["kl"] = divergence(tokens, objective.options.kl_direction)

@@ -1,4 +1,4 @@
-"""The policy as the trainer needs it: a causal model whose call ends in the loss, and the frozen policy it started as.
+"""The policy for the trainer: a causal model whose call returns the loss, and the frozen reference policy.
 
 model = prepare(load_model(params.policy), params.train.lora, seed)
 model(**collate(examples), objective=Objective("dft", params.loss, a=1 / tokens))["loss"].backward()
@@ -23,7 +23,7 @@ from stages.lib.training.losses import Objective
 
 
 def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
-    """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
+    """The policy ready for training: float32 weights, our forward in place of its own, LoRA if `lora.rank` > 0."""
     logging.disable_progress_bar()  # one bar is enough
     check_head(model.float())
     attach(model)
@@ -37,10 +37,10 @@ def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
 
 
 def attach(model: PreTrainedModel) -> PreTrainedModel:
-    """Let a causal model's call end in the loss instead of logits.
+    """Make a causal model's call return the loss instead of logits.
 
-    Replacing its forward, and its head's, keeps the head's product inside the calls of both: there sharded weights are
-    gathered, gradients synchronised and autocast is on, whatever wraps the model.
+    The loss must be computed inside model.forward and lm_head.forward: FSDP gathers weights, DDP synchronises gradients
+    and autocast applies only there.
     """
     model.forward = MethodType(forward, model)
     layer = model.get_output_embeddings()
@@ -53,13 +53,13 @@ def forward(
     input_ids: Tensor,
     where: Tensor,
     targets: Tensor,
-    position_ids: Tensor | None = None,  # of packed rows: they restart where a sequence does
+    position_ids: Tensor | None = None,  # for packed rows: they restart at each sequence
     behaviour: Tensor | None = None,
     objective: Objective | None = None,
     start: Start | None = None,
     **_: Any,
 ) -> dict[str, Tensor]:
-    """What `head_forward` makes of the hidden states that predict the response; inputs as in `batches.collate`."""
+    """Pass the hidden states that predict the response to `head_forward`; inputs as in `batches.collate`."""
     trunk = getattr(self, self.base_model_prefix)
     hidden = trunk(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state  # [B, S, D]
     hidden = hidden.flatten(0, 1).index_select(0, where)  # [N, D]
@@ -67,7 +67,7 @@ def forward(
 
 
 def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> dict[str, Tensor]:
-    """The loss and what it is made of; without an objective what `Start` needs: hidden states and this layer."""
+    """The loss and its parts; without an objective the fields of `Start`: hidden states and this layer."""
     head = layer_head(self)
     if objective is not None:
         return head_loss(batch, head, objective)
@@ -81,7 +81,7 @@ def layer_head(layer: nn.Module) -> Head:
 
 @torch.no_grad()
 def check_head(model: PreTrainedModel) -> None:
-    """Refuse a model whose logits are more than its head on its last hidden state (soft caps, scales, ...)."""
+    """Refuse a model that changes its logits after the output layer (soft caps, scales, ...)."""
     ids = torch.arange(8, device=model.device)[None]  # [1, 8]
     logits = model(input_ids=ids, use_cache=False).logits[0]
     hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
@@ -95,14 +95,14 @@ def check_head(model: PreTrainedModel) -> None:
 
 
 class Reference:
-    """The frozen initial policy: a copy, or with an adapter the policy itself with the adapter switched off."""
+    """The frozen reference policy: a copy, or with an adapter the policy itself with the adapter switched off."""
 
     def __init__(self, model: nn.Module):
         self.adapted = hasattr(model, "disable_adapter")
         self.model = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
 
     def place(self, accelerator: Accelerator) -> None:
-        """To the device, or in shards over the devices, as the policy is."""
+        """Put it on the device, or shard it over the devices, as the policy is."""
         if not self.adapted:
             sharded = accelerator.is_fsdp2
             self.model = (

@@ -1,10 +1,10 @@
 """The probe: fixed problems whose responses in the cell's own data are scored along training.
 
-One row per step and probe (the data set that its responses are from), per-token statistics over all response tokens:
+One row per step and data set, with per-token statistics over all response tokens:
 {"data": "rewritten", "loss": "dft", "seed": 0, "step": 12, "tokens": 20480, "probe": "rewritten", "nll": 1.2, ...}
 
-Its own data only: a cell then depends on no other training set, and a change of the rewritten data leaves the expert's
-cells alone.
+The probe uses the cell's own data only. So a cell depends on no other training set, and a change of the rewritten data
+does not re-run the expert's cells.
 """
 
 import hashlib
@@ -39,12 +39,12 @@ TENSORS = "start.safetensors"
 
 
 def choose(examples: Sequence[Example], n: int) -> list[Example]:
-    """n of the responses, the same problems in every cell whose data have them: the first by a hash of their ids."""
+    """n of the responses, first by a hash of their ids: cells with the same problems choose the same ones."""
     return sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())[:n]
 
 
 class Probe:
-    """Scores the probe under the policy as it is, against the policy as it was at the start."""
+    """Scores the probe under the current policy and compares it with the reference policy."""
 
     def __init__(self, kinds: dict[str, list[Example]], limit: int, device: torch.device):
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
@@ -58,9 +58,9 @@ class Probe:
         self.start: dict[str, Tensor] = {}
 
     def begin(self, model: nn.Module, folder: Path, resumed: bool) -> None:
-        """Remember the initial policy: its hidden states on the probe, and its head.
+        """Keep the reference policy's hidden states on the probe, and its head.
 
-        A resumed run finds them in `folder`, since its policy is no longer the initial one.
+        A resumed run reads them from `folder`, because its policy has already changed.
         """
         if resumed:
             self.start = _to(load_file(folder / TENSORS), self.device)
@@ -99,10 +99,10 @@ class Probe:
 
 
 def summary(values: dict[str, np.ndarray], last: np.ndarray, objective: Objective) -> dict[str, float]:
-    """The statistics of one kind from per-token values [N]; `last` are the places of the end tokens.
+    """Statistics of one data set from per-token values [N]; `last` holds the positions of the end tokens.
 
-    weight_var, ess, logp_var: of w = p, the behaviour probability taken as 1; ratio_*: of pi_theta / pi_0;
-    loss_weight_*: of the weights that the loss uses, unclipped_ess: of the same before clipping.
+    weight_var, ess, logp_var: of w = p (the behaviour probability is taken as 1); ratio_*: of pi_theta / pi_0;
+    loss_weight_*: of the weights in the loss; unclipped_ess: of the same weights before clipping.
     """
     logp, weight = values["logp"], values["weight"]
     log_ratio = logp - values["start_logp"]
@@ -128,7 +128,7 @@ def summary(values: dict[str, np.ndarray], last: np.ndarray, objective: Objectiv
 
 
 def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """The rows as CSV, with enough digits to be exact in float32."""
+    """Write the rows as CSV, with enough digits for exact float32 values."""
     with replacing(path) as file:
         file.write(",".join(COLUMNS) + "\n")
         for row in rows:
@@ -142,9 +142,9 @@ def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
 
 
 class Watch(TrainerCallback):
-    """Scores the probe every so many steps and shows the essentials on a progress bar.
+    """Scores the probe every `every` steps and shows a few values on a progress bar.
 
-    Its rows live in the Trainer's state, so checkpoints carry them.
+    The rows are part of the Trainer's state, so checkpoints hold them.
     """
 
     def __init__(self, probe: Probe, work: Work, every: int, name: str):

@@ -1,11 +1,10 @@
-"""Fine-tuning: transformers' Trainer with this project's batches, losses and restart points.
+"""Fine-tuning: transformers' Trainer with this project's batches, losses and checkpoints.
 
     tuner = Finetuner(prepare(model, lora), Work(examples, steps, "dft", params.loss), args, limit=8)
     tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
-What the Trainer counts as a batch is one whole optimizer step; `training_step` walks over its micro-batches. So any
-batch size splits over any number of devices, the loss is normalised over the step, and the same rows make up a step
-whatever the hardware.
+One batch of the Trainer is one whole optimizer step; `training_step` loops over its micro-batches. So any batch size
+splits over any number of devices, the loss is normalised over the step, and a step has the same rows on all hardware.
 """
 
 import math
@@ -38,7 +37,7 @@ from stages.lib.training.model import Reference, prepare
 
 @dataclass(frozen=True)
 class Work:
-    """What is learned: the examples, which of them each optimizer step takes, and the loss."""
+    """The training task: examples, their assignment to optimizer steps, and the loss."""
 
     examples: list[Example]
     steps: list[list[int]]
@@ -73,7 +72,7 @@ class Finetuner(Trainer):
             self.reference.place(self.accelerator)
 
     def get_train_dataloader(self) -> DataLoader:
-        """Steps in their given order; each process takes its own share of every step."""
+        """Steps in the given order; each process takes its share of every step."""
         return DataLoader(
             self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: self.collate(items[0])
         )
@@ -109,7 +108,7 @@ class Finetuner(Trainer):
         return outputs["loss"]
 
     def step_objective(self, model: nn.Module, inputs: dict[str, Any]) -> Objective:
-        """The loss, normalised over the whole step; times the processes, over which gradients are averaged."""
+        """The loss normalised over the whole step, times the number of processes because gradients are averaged."""
         scale = self.accelerator.num_processes / inputs["tokens"]
         objective = self.work.objective(a=scale, b=self.work.options.kl * scale)
         if self.work.options.weight_normalisation == "none":
@@ -118,7 +117,7 @@ class Finetuner(Trainer):
 
     @torch.no_grad()
     def weight_sum(self, model: nn.Module, inputs: dict[str, Any]) -> float:
-        """Sum of the weights over the step, which their mean needs before the first gradient is taken."""
+        """Sum of the weights over the step; their mean must be known before the first gradient."""
         weights = torch.zeros((), device=self.args.device, dtype=torch.float64)
         for micro in inputs["micro"]:
             start = self.reference(micro) if self.reference else None
@@ -131,7 +130,7 @@ class Finetuner(Trainer):
         return nullcontext() if last else self.accelerator.no_sync(model)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
-        """Called before every update: the place to stop before a broken gradient reaches the weights."""
+        """Stop at a loss or gradient that is not finite; the Trainer calls this before every update."""
         norm, loss = float(super()._get_grad_norm(model, grad_norm)), float(self.step_loss)
         if not (math.isfinite(norm) and math.isfinite(loss)):
             what = f"loss {loss}, gradient norm {norm}: not finite"
@@ -163,7 +162,7 @@ class Finetuner(Trainer):
 
 
 def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: Path) -> TrainingArguments:
-    """The Trainer's arguments: AdamW, linear warm-up and cosine decay, as the params say."""
+    """The Trainer's arguments: AdamW, linear warm-up and cosine decay, with the params' values."""
     cuda = gpu_count() > 0
     args = TrainingArguments(
         output_dir=str(folder),
@@ -197,7 +196,7 @@ def arguments(train: Train, hardware: Hardware, steps: int, seed: int, folder: P
 
 
 def save(tuner: Finetuner, policy: Policy, lora: Lora, dtype: torch.dtype, folder: Path) -> None:
-    """Write the policy as a Hugging Face folder, whole or not at all; the adapter alone if the params say so."""
+    """Write the policy as a Hugging Face folder, atomically; the adapter only, if train.lora.save is adapter."""
     model = tuner.accelerator.unwrap_model(tuner.model_wrapped)
     if tuner.is_fsdp_enabled:
         state = tuner.accelerator.get_state_dict(tuner.model_wrapped)  # gathers the shards, on the first process
