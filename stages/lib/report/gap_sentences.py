@@ -109,7 +109,7 @@ def training(curves: pd.DataFrame) -> list[str]:
             words.append(f"{name} {verb} from {show(first)} to {show(last)}")
         kl = ends[ends["step"] == ends["step"].max()]["kl"]
         seeds = f" ({show(kl.min())} to {show(kl.max())} over seeds)" if len(kl) > 1 else ""
-        lines.append(f"{arm}: {', '.join(words)}; KL to the initial policy ends at {show(kl.mean())} nats{seeds}.")
+        lines.append(f"{arm}: {', '.join(words)}; KL to the reference policy ends at {show(kl.mean())} nats{seeds}.")
     return lines
 
 
