@@ -76,7 +76,8 @@ def together(shares: list[list[str]]) -> None:
 def end(process: subprocess.Popen) -> None:
     """And the stage that it has started, which would outlive it."""
     with suppress(psutil.NoSuchProcess):
-        for part in [*psutil.Process(process.pid).children(recursive=True), process]:
+        own = psutil.Process(process.pid)
+        for part in [*own.children(recursive=True), own]:
             part.terminate()
     process.wait()
 
