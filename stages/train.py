@@ -55,7 +55,7 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
     task = TrainingTask(fitting, plan, weights, options)
     args = arguments(params.train, params.hardware, len(plan), cell.seed, folder)
     loaded = load_model(params.policy)
-    check_tokens(cell.data, fitting, loaded.get_input_embeddings().weight.shape[0])
+    check_tokens(cell.data, fitting, next(loaded.get_input_embeddings().parameters()).shape[0])
     dtype = loaded.dtype  # to save in; training is in float32
     model = prepare(loaded, params.train.lora, cell.seed)
     probe = Probe({cell.data: choose(fitting, params.train.probe_n)}, params.hardware.train_tokens, args.device)
