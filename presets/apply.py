@@ -1,9 +1,9 @@
-"""Apply presets: merge each presets/NAME.yaml over params.yaml, comments kept, and show the difference.
+"""Apply presets: merge each presets/NAME.yaml into params.yaml, keep its comments, and show the difference.
 
 python presets/apply.py ci         # then: dvc repro
 python presets/apply.py qwen2.5-math-7b ablation   # several, in this order
 python presets/apply.py mine.yaml  # any file of the same form
-git checkout params.yaml           # back to what is committed
+git checkout params.yaml           # back to the committed settings
 """
 
 import difflib
@@ -29,7 +29,7 @@ yaml.representer.add_representer(
 
 
 def applied(text: str, preset: str) -> str:
-    """The text of params.yaml with the preset's values in place.
+    """The text of params.yaml with the preset's values.
 
     Raises:
         ParamsError: the preset names a key that params.yaml lacks, or a value that it cannot hold.
@@ -43,6 +43,11 @@ def applied(text: str, preset: str) -> str:
 
 
 def merge(params: Any, preset: Any, where: str = "") -> None:
+    """Set the preset's values in `params`, in place; `where` is the dotted name of both, with a dot behind it.
+
+    Raises:
+        ParamsError: a key that `params` lacks.
+    """
     for key, value in preset.items():
         if key not in params:
             raise ParamsError(f"the preset's key {where}{key} is not in params.yaml")
@@ -53,7 +58,7 @@ def merge(params: Any, preset: Any, where: str = "") -> None:
 
 
 def listed(old: Any, new: list[Any]) -> CommentedSeq:
-    """The new list with what followed the old one's last line (a blank line, a comment)."""
+    """The new list, followed by the blank line or comment that followed the old list."""
     result = CommentedSeq(new)
     if len(old) - 1 in old.ca.items:
         result.ca.items[len(new) - 1] = old.ca.items[len(old) - 1]

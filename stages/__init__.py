@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _stop(number: int, _: object) -> None:
-    """While a stage still imports its libraries nothing is begun: say so and leave. `cli.run` takes over from here."""
+    """Exit with a message if interrupted during imports; afterwards run/stage.py handles signals."""
     os.write(2, b"error: stopped before it began; the same command starts it\n")
     os._exit(128 + number)
 

@@ -65,7 +65,14 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_policy(tiny_folder: Path) -> Policy:
-    return Policy(name=str(tiny_folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+    return Policy(
+        name=str(tiny_folder),
+        revision=None,
+        files="none",
+        dtype="float32",
+        trust_remote_code=False,
+        deterministic=False,
+    )
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_control_tokens_come_from_the_template_alone(tiny_policy: Policy, params
 
 
 @pytest.mark.parametrize("text", ["1 + 1 =", "", "  x\n", "\ue000 | <|end", "é 日本 \\boxed{}", "<|im_end|>"])
-def test_all_other_texts_are_encoded_as_ever(tiny_policy: Policy, text: str) -> None:
+def test_texts_without_control_tokens_are_encoded_as_the_template_does(tiny_policy: Policy, text: str) -> None:
     tokenizer = load_tokenizer(tiny_policy)
     messages = [{"role": "system", "content": text}, {"role": "user", "content": text}]
     rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -1,11 +1,11 @@
 """Does the committed code make the committed results? Made again from nothing, and compared byte for byte.
 
-    python -m tools.audit           # "61 of 61 outputs reproduced", or which are not, and exit status 1
+    python -m tools.audit           # "N of N outputs reproduced", or which are not, and exit status 1
     python -m tools.audit policy    # the embedded policy too, from its own pipeline: half an hour more
 
-A clone of the last commit, in a temporary folder, without DVC's cache, dvc.lock and every output in git: so each stage
-runs. Its new dvc.lock is held against the committed one. Where bytes are not promised (another kind of processor,
-`policy.deterministic: false`) it says so and audits nothing.
+Works in a temporary clone of the last commit without DVC's cache, dvc.lock and outputs, so every stage runs. Compares
+the new dvc.lock with the committed one. If equal bytes are not promised (another kind of processor,
+`policy.deterministic: false`), it says so and audits nothing.
 """
 
 import os

@@ -1,7 +1,8 @@
-"""Mend what a kill of DVC can leave cut short, since it does not write it atomically; `make repro` runs this first.
+"""Repair files that a kill of DVC can leave cut short, because DVC does not write them atomically.
 
-dvc.lock is taken back from git; what it had recorded since is found again in the run-cache. A file with the marks of a
-merge is left to its user. .dvc/tmp/rwlock, which says who works on what, is removed: who had written it is gone.
+`make repro` runs this first. dvc.lock is restored from git; DVC finds stages recorded since then in its run-cache. A
+dvc.lock with merge conflict markers is left to the user. A damaged .dvc/tmp/rwlock (DVC's record of running commands)
+is removed: its writer is dead.
 """
 
 import json
@@ -20,7 +21,7 @@ def whole(text: str) -> bool:
     try:
         COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(text))
         return True
-    except Exception:  # YAML and the schema fail in ways of their own; DVC refuses the file in all of them
+    except Exception:  # YAML and the schema raise their own exception types; DVC refuses the file in every case
         return False
 
 

@@ -1,34 +1,79 @@
-"""Fill the README's generated blocks: the graph from `dvc dag`, the tables from reports/, costs from a preset.
+"""Fill the generated blocks of README.md and docs/*.md from reports/, the pipeline and the presets.
 
-    python -m tools.readme     # after dvc repro; tests/pipeline/test_readme.py fails where the README is behind
+    python -m tools.readme     # after dvc repro; tests/pipeline/test_readme.py fails where a page is out of date
 
-A block is what stands between <!-- NAME --> and <!-- /NAME -->.
+A block is the text between <!-- NAME --> and <!-- /NAME -->. To add one: a function here, its line in `BLOCKS`, and the
+two marks on one page.
 """
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import networkx as nx
 
 ROOT = Path(__file__).parent.parent
+REPORTS = ROOT / "reports"
 
 
-def blocks() -> dict[str, str]:
-    """The generated blocks by name."""
-    report = {
-        name: (ROOT / "reports" / f"{name}.md").read_text().strip() for name in ("table", "effects", "composition")
-    }
-    return {**report, "dag": graph(), "cost": output("python", "presets/cost.py", "qwen2.5-math-7b").strip()}
+def pages() -> list[Path]:
+    """The pages that may hold blocks."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def output(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+def report(name: str) -> str:
+    """A Markdown file of reports/ as it stands."""
+    return (REPORTS / f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+def headline() -> str:
+    """Three sentences: the effects on accuracy, the composition of the rewritten set, the policy gap."""
+    data, loss, both = (
+        cells("effects", contrast)[0]
+        for contrast in ("data: rewritten − expert", "loss: dft − sft", "interaction: rewritten × dft")
+    )
+    own, resolved, expert = (cells("composition", source)[1] for source in ("self", "resolved", "expert"))
+    before, after = cells("gap", "ESS/N per token")[:2]
+    return "\n".join(
+        [
+            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} "
+            f"points, DFT instead of SFT by {loss} points, and their interaction is {both} points.",
+            f"Of the rewritten responses, {own} % are the policy's own samples, {resolved} % were re-solved under a "
+            f"guide, and {expert} % are the expert's.",
+            f"The effective sample size of the token weights (ESS/N; 1 means no gap) is {before} on expert data and "
+            f"{after} on rewritten data.",
+        ]
+    )
+
+
+def cells(name: str, label: str) -> list[str]:
+    """The cells after `label` in the first table row of reports/NAME.md that begins with it.
+
+    Raises:
+        LookupError: no row begins with the label.
+    """
+    for line in report(name).splitlines():
+        first, *rest = (cell.strip() for cell in line.strip("|").split("|"))
+        if first == label and rest:
+            return rest
+    raise LookupError(f"reports/{name}.md has no row {label!r}, which the README's headline needs")
+
+
+def near_copies() -> str:
+    """The recall table of reports/benchmarks/near_copies.md, its first."""
+    tables = re.findall(r"(?:^\|.*\n)+", report("benchmarks/near_copies"), re.M)
+    return tables[0].strip()
+
+
+def cost() -> str:
+    """What the paper's setting costs, computed from its preset."""
+    return _output("python", "presets/cost.py", "qwen2.5-math-7b").strip()
 
 
 def graph() -> str:
-    """`dvc dag --mermaid`, the cells of a matrix drawn as one node, arrows that others imply left out."""
-    text = output("dvc", "dag", "--mermaid")
+    """`dvc dag --mermaid`; the cells of a matrix become one node, arrows that others imply are left out."""
+    text = _output("dvc", "dag", "--mermaid")
     names = dict(re.findall(r'(node\d+)\["([^":]+)"\]', text))  # those of other dvc.yaml files have a colon
     kept = {node: name if name.startswith("verify@") else re.sub(r"@.*", "", name) for node, name in names.items()}
     edges = nx.DiGraph(
@@ -38,14 +83,37 @@ def graph() -> str:
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
 
 
-def filled(readme: str) -> str:
-    """The README's text with every generated block up to date."""
-    for name, text in blocks().items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
-        readme = pattern.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", readme)
-    return readme
+BLOCKS: dict[str, Callable[[], str]] = {
+    "headline": headline,
+    "table": lambda: report("table"),
+    "effects": lambda: report("effects"),
+    "composition": lambda: report("composition"),
+    "near-copies": near_copies,
+    "cost": cost,
+    "dag": graph,
+}
+
+
+def filled(page: str, texts: dict[str, str]) -> str:
+    """A page's text with the blocks `texts` (name to text) in their places."""
+    for name, text in texts.items():
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if mark and end:
+            page = f"{before}{mark}{text}\n{end}{after}"
+    return page
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def main() -> None:
+    """Rewrite every page in place."""
+    texts = {name: text() for name, text in BLOCKS.items()}
+    for path in pages():
+        path.write_text(filled(path.read_text(encoding="utf-8"), texts), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(filled(path.read_text()))
+    main()

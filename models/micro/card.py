@@ -2,8 +2,8 @@
 
     models/micro/*, stages/lib/data/testbed.py -> models/micro/README.md
 
-The pipeline measures all of this again and with care (confidence intervals, its own verifier); the card is for whoever
-changes the mix and wants to see at once what came of it. A response is right where it ends and holds the right box.
+The pipeline measures the same with confidence intervals and its own verifier. The card shows the effect of a changed
+mix at once. A response is correct if it ends and contains the correct box.
 """
 
 from dataclasses import dataclass
@@ -31,54 +31,54 @@ tags: [testbed]
 ---
 # micro: the embedded policy
 
-A Llama of {parameters:.2f} million parameters that adds and subtracts, made so that guided re-solving can be watched
-from end to end on a laptop. **It is a testbed: its figures are about the method and say nothing about 7B models.**
+A Llama of {parameters:.2f} million parameters that adds and subtracts. With it guided re-solving runs from end to end
+on a laptop. **It is a testbed: its results are about the method and say nothing about 7B models.**
 
-## What it was made to be
-A policy that knows the way but slips, instead of a lookup table: its pre-training sequences ({sequences:,} of them,
-seen once) hold the mistakes that it will make, so its probabilities are calibrated.
+## Design
+The policy knows how to solve the problems but makes mistakes (slips). Its {sequences:,} pre-training sequences, each
+seen once, contain such slips, so its probabilities are calibrated.
 
-- {own:.0%} own way on the plain prompt: left to right, one step a line. {above:.0%} of the steps come out one too high,
-  and {below:.0%} where a number is below zero; the next steps go on from the wrong number. So problems differ in
-  difficulty, and what no sample solves is missed by slips, not for want of ability.
-- {guided:.0%} own way on the guided prompt, which shows the expert's solution. There {guided_above:.0%} of the steps
-  slip, and {guided_below:.0%} where a number is below zero.
-- {expert:.0%} the expert's way on the plain prompt: gains first, then losses, then their difference, several terms at
-  a time, in words that vary. It never slips, never goes below zero before its last step, and skips the small steps.
-  The policy knows this way from the guided prompts (all tokens are learned, theirs too), but seldom takes it: that
+- {own:.0%} show the policy's own way on the plain prompt: left to right, one step per line. {above:.0%} of the steps
+  come out one too high, and {below:.0%} of those with a number below zero; later steps continue from the wrong number.
+  So problems differ in difficulty, and unsolved problems are missed through slips.
+- {guided:.0%} show the own way on the guided prompt, which contains the expert's solution. There {guided_above:.0%} of
+  the steps slip, and {guided_below:.0%} of those with a number below zero.
+- {expert:.0%} show the expert's way on the plain prompt: gains first, then losses, then their difference, several terms
+  at a time, in varying words. The expert never slips, never goes below zero before the last step, and skips small
+  steps. The policy knows this way from the guided prompts (prompt tokens are trained on, too) but seldom uses it. This
   is the policy gap.
-- {words:.0%} of any kind write the signs as words; {wide:.0%} have 2 or 3 terms of two digits. The others have 2 to
-  8 terms of one digit.
+- {words:.0%} of all sequences write the signs as words; {wide:.0%} have 2 or 3 terms of two digits, the others 2 to 8
+  terms of one digit.
 
-Fine-tuning problems have 4 to 6 terms of one digit. Expressions are divided among pre-training, fine-tuning and
-benchmarks by a hash: no expression is in two of them.
+Fine-tuning problems have 4 to 6 terms of one digit. A hash divides expressions among pre-training, fine-tuning and
+benchmarks: no expression is in two of them.
 
-## What it measures
-At temperature 1, {samples} responses a problem:
+## Measurements
+Temperature 1, {samples} responses per problem:
 
-| benchmark | share right |
+| benchmark | share correct |
 | --- | --- |
 {benchmarks}
 
 | on {n} fine-tuning problems | |
 | --- | --- |
-| share of responses that are right | {right:.3f} |
-| problems that at least one of {samples} responses solves | {solved:.3f} |
-| of the others, re-solved by at least one of {retellings} guided responses | {resolved:.3f} |
-| share of those guided responses that are right | {guided_right:.3f} |
+| share of correct responses | {right:.3f} |
+| share of problems solved by at least one of {samples} responses | {solved:.3f} |
+| share of the others re-solved by at least one of {retellings} guided responses | {resolved:.3f} |
+| share of correct guided responses | {guided_right:.3f} |
 | mean log-probability per token, the expert's solutions | {expert_logp:.3f} |
-| mean log-probability per token, right own-way solutions | {own_logp:.3f} |
+| mean log-probability per token, correct own-way solutions | {own_logp:.3f} |
 
 ## Rebuilding it
-Tokenizer, weights and this page follow from `models/micro/params.yaml`. The stages `tokenizer` and `weights` are
-frozen, so that editing the library never makes the policy anew behind an experiment's back. To make it again:
+`models/micro/params.yaml` determines tokenizer, weights and this page. The stages `tokenizer` and `weights` are frozen,
+so an edit of the library does not rebuild the policy. To rebuild it:
 ```
 dvc unfreeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 dvc repro models/micro/dvc.yaml
 dvc freeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 ```
-The same machine gives the same bits; another processor's matrix products round differently. `models/micro/card.py`
-measured what is above and wrote this page.
+Every x86-64 processor with AVX2 gives the same bytes (docs/reproducibility.md). `models/micro/card.py` measures the
+numbers above and writes this page.
 """
 
 

@@ -1,4 +1,4 @@
-"""The policy: its tokenizer, context window and weights, and which tokens end a response. Knows no model by name.
+"""Loads the policy: tokenizer, context window and weights, and the tokens that end a response. Names no model.
 
 tokenizer = load_tokenizer(params.policy)
 context_window(params.policy)                # 4096 tokens of prompt and response, known without loading any weights
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
@@ -23,7 +25,7 @@ from stages.lib.prompts import plain_ids
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Policy
 
-disable_progress_bar()  # one bar a stage: its own
+disable_progress_bar()  # each stage shows its own bar only
 
 
 class PolicyError(StageError):
@@ -57,13 +59,13 @@ def device() -> torch.device:
 
 
 def set_threads(policy: Policy, threads: int, processes: int | None = None) -> None:
-    """Torch's threads: one where the policy is to be deterministic; else as asked for; else one on a machine of up to
-    four cores, this process's share of half of more, where `processes` like it work side by side (None: as many as
-    torchrun or accelerate started here).
+    """Set torch's threads: 1 if the policy is deterministic; else `threads` if given; else 1 on at most 4 cores; else
+    cores / 2 / processes.
 
-    One, because two threads that share a core with anything else wait for each other at every step, many times slower
-    than one. Never by load: sums come out differently with another number of threads, and the same run should give the
-    same bits.
+
+    processes: how many run on this machine at once; None: as many as torchrun or accelerate started.
+    One thread, because two threads that share a core with other work wait for each other at every step and are many
+    times slower. Never chosen from the machine's load: a different thread count changes the last bits of sums.
     """
     cores, processes = os.cpu_count() or 1, processes or int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     share = 1 if cores <= 4 else max(1, cores // 2 // processes)
@@ -71,7 +73,7 @@ def set_threads(policy: Policy, threads: int, processes: int | None = None) -> N
 
 
 def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
-    """The policy's tokenizer; it must have a chat template.
+    """The policy's tokenizer, with a pad token.
 
     Raises:
         PolicyError: absent folder, unreachable hub, or no chat template.
@@ -85,7 +87,7 @@ def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
 
 
 def context_window(policy: Policy) -> int | None:
-    """Tokens of prompt and response that the policy can hold, from its config alone; None: the config does not say.
+    """Largest number of prompt and response tokens, read from the config; None if the config does not say.
 
     Raises:
         PolicyError: absent folder, unreachable hub, or a broken config.
@@ -96,9 +98,9 @@ def context_window(policy: Policy) -> int | None:
 
 
 def base_of(policy: Policy) -> tuple[str, str | None, dict[str, Any] | None]:
-    """The model to load, its revision, and the adapter's config where the policy is a folder that holds an adapter.
+    """The model to load, its revision, and the adapter's config if the policy is a folder with an adapter.
 
-    A cell's adapter carries the revision of its base (`training.save`): the folder itself has none.
+    A cell's adapter stores the revision of its base (`trainer.save`), because the folder itself has none.
 
     Raises:
         PolicyError: the adapter's config is broken.
@@ -117,7 +119,7 @@ def load_model(policy: Policy) -> PreTrainedModel:
     """The policy's weights (safetensors only), in evaluation mode on `device()`.
 
     Raises:
-        PolicyError: absent, broken or incomplete weights (transformers would fill a gap with random ones), or no room.
+        PolicyError: absent, broken or incomplete weights (transformers would fill gaps at random), or no memory.
     """
     dtype = policy.dtype if policy.dtype == "auto" else getattr(torch, policy.dtype)
     with memory("policy.dtype bfloat16 halves the policy"):
@@ -132,8 +134,25 @@ def load_model(policy: Policy) -> PreTrainedModel:
         return model.to(device()).eval()
 
 
+def wide_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """[N, D], [V, D], [V] -> logits [N, V], in float32 where the factors are narrower, as the sums come out of the
+    multiplication.
+
+    Rounded to bf16, as a layer's own call would return them, logits of 16 to 32 are multiples of 0.125.
+    """
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    if hidden.dtype == wide:
+        return F.linear(hidden, weight, bias)
+    with torch.autocast(hidden.device.type, enabled=False):
+        if hidden.is_cuda:
+            logits = torch.mm(hidden, weight.to(hidden.dtype).T, out_dtype=wide)
+        else:  # products of two bf16 numbers are exact in float32
+            logits = hidden.to(wide) @ weight.to(hidden.dtype).to(wide).T
+        return logits if bias is None else logits + bias
+
+
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so, in the words of torch, of its CPU allocator ("can't allocate memory") or of vLLM."""
+    """Whether an error is torch's, its CPU allocator's ("can't allocate memory") or vLLM's out-of-memory error."""
     words = ("can't allocate memory", "not enough memory", "out of memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in words)
@@ -142,7 +161,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory(remedy: str) -> Iterator[None]:
-    """Out of memory, on the GPU or the machine, becomes a PolicyError that names the remedy."""
+    """Turn an out-of-memory error of the GPU or the machine into a PolicyError that names the remedy."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -152,7 +171,7 @@ def memory(remedy: str) -> Iterator[None]:
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list[int]:
-    """Every token that ends a response: the generation config's, the tokenizer's and the chat template's; sorted."""
+    """All tokens that end a response, sorted: of the generation config, the tokenizer and the chat template."""
     configured = generation_config.eos_token_id
     configured = configured if isinstance(configured, list) else [configured]
     return sorted({*configured, tokenizer.eos_token_id, end_id(tokenizer)} - {None})
@@ -172,7 +191,7 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def response_ids(tokenizer: PreTrainedTokenizerBase, response: str, token_ids: list[int] | None = None) -> list[int]:
-    """A demonstration's tokens, the end token included: those that were sampled where known, else the text's."""
+    """The tokens of a response, with the end token: the sampled ones if known, else those of the text."""
     if token_ids:
         return token_ids
     return [*plain_ids(tokenizer, response), end_id(tokenizer)]
@@ -189,7 +208,7 @@ def _load(auto: Any, policy: Policy, **more: Any) -> Any:
         )
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # a broken or hostile folder fails anywhere in the libraries, and in any way
+    except Exception as error:  # a broken or hostile folder can raise anything, anywhere in the libraries
         if "can't allocate memory" in str(error):
             raise
         reason, remedy = " ".join(str(error).split())[:300], "mend or download its files again, or name another"

@@ -1,4 +1,4 @@
-"""The prompts, the only place that builds any: sampling, scoring, training and evaluation all come here.
+"""Builds every prompt of the project: sampling, scoring, training and evaluation use it.
 
     messages = plain("4 - 3 + 8 =", prompt)           # what training and evaluation see
     messages = guided("4 - 3 + 8 =", solution, prompt)  # what re-solving sees; never trained on

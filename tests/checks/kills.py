@@ -20,10 +20,9 @@ before it starts again, as DVC does. When it gets to its end, these must hold, o
   (one that it shortens in place and has filled again between two looks, 20 ms apart, goes unseen);
 - after SIGTERM or Ctrl-C: one line, no traceback, status 143 or 130, no process left.
 
-`dvc repro` is stopped likewise, also alone, so that the stage it had started lives on; it must end in the same files
-and the same records in dvc.lock with nothing cleaned up by hand. DVC does not write dvc.lock and .dvc/tmp/rwlock at
-once: a stop that cuts one short is counted, and mended as the README says. A stage of a matrix is represented by one of
-its cells.
+`dvc repro` is stopped likewise, also alone, so that the stage it had started lives on. It must end in the same files
+and the same records in dvc.lock without manual repair. DVC does not write dvc.lock and .dvc/tmp/rwlock atomically: a
+stop that cuts one short is counted, and repaired as docs/restarts.md says. One cell represents the stages of a matrix.
 """
 
 import argparse

@@ -14,8 +14,9 @@ TARGETS = fuzz.targets()
 EXAMPLES = {"records": 900, "answers": 1_200, "params": 250, "mappings": 500, "sources": 700}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_quarter_of_a_minute(name: str) -> None:
+def test_readers_survive_hostile_bytes(name: str) -> None:
     assert fuzz.fuzz(TARGETS[name], EXAMPLES[name]) >= EXAMPLES[name]
 
 

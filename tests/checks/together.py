@@ -1,4 +1,4 @@
-"""Two runs at once, in each way that the README's table "at the same time" names: do they end in the right bytes?
+"""Two runs at once, in each way of the table "Runs in parallel" in docs/restarts.md: do they end in the right bytes?
 
     python tests/checks/together.py                # all, two minutes and a half on two cores
     python tests/checks/together.py twice queue    # some of: twice, worktrees, temp, queue
@@ -32,7 +32,7 @@ Expected = dict[int, str]  # by seed: the MD5 of the samples, as DVC has it
 
 
 class Fault(Exception):
-    """Two runs at once did not do what the README says."""
+    """Two runs at once did not do what docs/restarts.md says."""
 
 
 def check(holds: bool, otherwise: str) -> None:
@@ -134,7 +134,7 @@ def temp(root: Path, expected: Expected) -> None:
 
 
 def queue(root: Path, expected: Expected) -> None:
-    """`dvc queue start -j 2`, started again, as the README says, where no worker takes what is queued."""
+    """`dvc queue start -j 2`, started again, as docs/restarts.md says, where no worker takes what is queued."""
     run("dvc exp run --queue -S sample.seed=0,1 sample", root)
     until, at_once, starts = time.monotonic() + PATIENCE, 0, 0
     while len(done := experiments(root)) < len(SEEDS):

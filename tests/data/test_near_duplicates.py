@@ -37,7 +37,7 @@ def nearest(text: str, *held_out: str, words: int = 8, share: float = 0.5) -> fl
         (r"\(a\) \[b\]", "a b"),
     ],
 )
-def test_the_same_words(one: str, other: str) -> None:
+def test_texts_with_equal_words(one: str, other: str) -> None:
     assert tokens(one) == tokens(other)
 
 
@@ -45,7 +45,7 @@ def test_the_same_words(one: str, other: str) -> None:
     ("one", "other"),
     [("2 (3 + 4)", "2 \u00b7 3 + 4"), ("4 - 3", "4 + 3"), ("5!", "5"), ("1.5", "15"), ("x > 1", "x < 1"), ("?", "!!")],
 )
-def test_other_words(one: str, other: str) -> None:
+def test_texts_with_different_words(one: str, other: str) -> None:
     assert tokens(one) != tokens(other)
 
 

@@ -21,7 +21,7 @@ def use(section: str, path: str, files: str | None = None) -> None:
     Path("params.yaml").write_text(re.sub(watched, rf"\g<1>{files or path}", text, flags=re.M))
 
 
-def test_testbed(checkout: Path) -> None:
+def test_preparing_the_testbed(checkout: Path) -> None:
     run_stage(prepare)
     counts = json.loads(Path("data/counts/prepare.json").read_text())
     assert counts["problems"] == 768 and len(counts["benchmarks"]) == 5 and counts["left_out"] == []

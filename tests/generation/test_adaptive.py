@@ -97,7 +97,7 @@ def kept_law(drawn_of: dict[str, list[str]], outcomes: dict[str, tuple[str, ...]
 
 @pytest.mark.parametrize("n", [1, 3, 4])
 @pytest.mark.parametrize("wave", [1, 2, 3, 5])
-def test_what_is_kept_has_the_law_of_a_random_right_one_of_n(checkout: Path, n: int, wave: int) -> None:
+def test_kept_response_is_distributed_as_a_random_correct_one_of_n(checkout: Path, n: int, wave: int) -> None:
     """Exactly: every sequence of n responses is a problem of its own; what is taken of it has its probability."""
     outcomes = {str(i): texts for i, texts in enumerate(itertools.product(LAW, repeat=n))}
     engine = Scripted(lambda request, seed: outcomes[request.id][request.index])
@@ -108,7 +108,7 @@ def test_what_is_kept_has_the_law_of_a_random_right_one_of_n(checkout: Path, n: 
 
 
 @pytest.mark.parametrize("wave", [1, 3])
-def test_the_stages_keep_by_the_same_law(checkout: Path, wave: int) -> None:
+def test_the_stages_keep_with_the_same_distribution(checkout: Path, wave: int) -> None:
     """Through the random streams, `sample_adaptively`, and fallback-merge's choice, over 4000 problems of one seed."""
 
     def say(request: Request, seed: int) -> str:
@@ -285,7 +285,7 @@ def test_resolving_nothing_opens_no_engine(micro: Path, monkeypatch: pytest.Monk
     assert json.loads(Path("data/counts/resolve-solution.json").read_text())["responses"] == 0
 
 
-def test_first_is_what_every_problem_gets(params) -> None:
+def test_size_of_the_first_wave(params) -> None:
     drawn_of = {(n, wave, adaptive): settings(n, wave, adaptive).first for n, wave, adaptive in
                 [(4, 1, True), (4, 3, True), (2, 3, True), (4, 1, False)]}  # fmt: skip
     assert list(drawn_of.values()) == [1, 3, 2, 4]

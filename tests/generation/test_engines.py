@@ -12,7 +12,7 @@ import pytest
 
 from stages.lib.generation import processes
 from stages.lib.generation import ray as engine_ray
-from stages.lib.generation.engine import Request, deal
+from stages.lib.generation.engine import Request, assign
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import attempt, device_shares, value_of
 from stages.lib.generation.rollouts import Drawn, open_engine, requests_for
@@ -58,6 +58,7 @@ def micro() -> Policy:
         files="none",
         dtype="float32",
         trust_remote_code=False,
+        deterministic=False,
     )
 
 
@@ -68,12 +69,27 @@ def some_requests(engine: TransformersEngine, params: Params, count: int = 20) -
 
 def test_batches_are_those_of_one_engine() -> None:
     requests = [Request(str(i), 0, [0] * (i % 5)) for i in range(23)]
-    assert deal(requests, 8, 3, 1) == deal(requests, 8, 3, 4)
-    places = [place for portion in deal(requests, 8, 3) for place in portion]
-    assert sorted(places) == list(range(23)) and max(map(len, deal(requests, 8, 3))) == 3
-    assert deal(requests, 8, None, 2) == [range(0, 12), range(12, 23)] and deal([], 8, None, 2) == []
+    assert assign(requests, 8, 3, 1) == assign(requests, 8, 3, 4)
+    places = [place for portion in assign(requests, 8, 3) for place in portion]
+    assert sorted(places) == list(range(23)) and max(map(len, assign(requests, 8, 3))) == 3
 
 
+def test_every_engine_gets_some_of_every_benchmark() -> None:
+    """Problem by problem in turn; the responses to one problem stay together."""
+    requests = requests_for([(f"{name}/{i}", [0]) for name in ("aime", "math") for i in range(5)], 3)
+    shares = assign(requests, 8, None, 4)
+    assert sorted(place for share in shares for place in share) == list(range(30))
+    owners = {requests[place].id: set() for place in range(30)}
+    for engine, share in enumerate(shares):
+        for place in share:
+            owners[requests[place].id].add(engine)
+        assert {requests[place].id[:4] for place in share} == {"aime", "math"}
+    assert all(len(engines) == 1 for engines in owners.values())
+    assert max(map(len, shares)) - min(map(len, shares)) <= 3
+    assert assign([], 8, None, 2) == [] and len(assign(requests[:1], 8, None, 4)) == 1
+
+
+@pytest.mark.slow
 def test_processes_draw_the_rows_of_one_engine(
     micro: Policy, hardware: Hardware, params: Params, checkout: Path
 ) -> None:
@@ -95,13 +111,14 @@ def test_processes_draw_the_rows_of_one_engine(
     assert killed.read_bytes() == whole.read_bytes()
 
 
-def test_an_engine_that_cannot_open_is_the_stages_error(micro: Policy, hardware: Hardware) -> None:
+@pytest.mark.slow
+def test_an_engine_that_cannot_open_raises_a_stage_error(micro: Policy, hardware: Hardware) -> None:
     absent, two = dataclasses.replace(micro, name="models/absent"), dataclasses.replace(hardware, engines=2)
     with pytest.raises(PolicyError, match="models/absent: no such model folder"):
         open_engine("transformers", absent, two)
 
 
-def test_an_engines_error_is_the_stages() -> None:
+def test_errors_of_an_engine_are_raised_in_the_stage() -> None:
     def refuse() -> None:
         raise PolicyError("out of memory: lower it")
 
@@ -111,6 +128,7 @@ def test_an_engines_error_is_the_stages() -> None:
         value_of(attempt(lambda: 1 / 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_its_parent(tiny_policy: Policy, tmp_path: Path, kind: signal.Signals) -> None:
     script = tmp_path / "parent.py"
@@ -155,6 +173,7 @@ def ray_here(monkeypatch: pytest.MonkeyPatch):
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_ray_draws_the_rows_of_one_engine(micro: Policy, hardware: Hardware, params: Params, ray_here: object) -> None:
     """Also: a killed engine ends in one line, and a cluster too small is refused."""
     one = TransformersEngine(micro, hardware)

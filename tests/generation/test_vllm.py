@@ -79,7 +79,7 @@ def test_two_engines_serve_an_adapter(adapter: Policy, policy: Policy, params: P
         check(rows, asked, policy, params.sample, [load_tokenizer(policy).eos_token_id])  # the base gives other numbers
 
 
-def test_over_ray(policy: Policy, params: Params) -> None:
+def test_two_engines_over_ray(policy: Policy, params: Params) -> None:
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     engine = open_engine("vllm", policy, dataclasses.replace(params.hardware, engines=2, ray=True))
     asked = requests(policy, params)

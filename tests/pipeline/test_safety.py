@@ -70,7 +70,7 @@ def test_no_call_runs_what_it_is_given(path: Path) -> None:
     ["eval(x)", "os.system(x)", "subprocess.run(x, shell=True)", "torch.load(x)", "np.load(x, allow_pickle=True)",
      "import pickle", "from sympy import sympify", "f(trust_remote_code=True)"],
 )  # fmt: skip
-def test_and_the_search_finds_them(line: str) -> None:
+def test_the_search_finds_unsafe_calls(line: str) -> None:
     assert unsafe(line)
 
 
@@ -106,7 +106,9 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 def policy(folder: Path) -> Policy:
-    return Policy(name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+    return Policy(
+        name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False, deterministic=False
+    )
 
 
 def test_a_pickle_of_weights_is_refused_and_not_run(folder: Path, tmp_path: Path) -> None:

@@ -68,11 +68,11 @@ def test_tokens_are_words_numbers_commands_and_symbols() -> None:
         ("\\textbf{(A)}", "{(A)}"),
     ],
 )
-def test_looks_do_not_count(text: str, same: str) -> None:
+def test_formatting_does_not_count(text: str, same: str) -> None:
     assert tokens(text) == tokens(same)
 
 
-def test_commands_that_begin_like_those_of_looks_stay() -> None:
+def test_commands_that_begin_like_a_formatting_command_stay() -> None:
     assert tokens("\\leftarrow \\textbook \\bigcup") == ("\\leftarrow", "\\textbook", "\\bigcup")
 
 
@@ -99,7 +99,7 @@ def test_copies_are_found(response: str, params: Params) -> None:
 
 
 @pytest.mark.parametrize("response", [OWN, "The answer is $\\boxed{6}$.", "", "$$", GUIDE[:30]])
-def test_own_solutions_short_and_empty_ones_are_none(response: str, params: Params) -> None:
+def test_own_short_and_empty_solutions_are_no_copies(response: str, params: Params) -> None:
     assert not near_copy(response, GUIDE, params.copy)
     assert not near_copy(response, "", params.copy)
 
@@ -132,7 +132,7 @@ def test_mentions(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", MISSED)
-def test_what_is_missed_is_known(text: str) -> None:
+def test_known_misses_of_the_mention_check(text: str) -> None:
     assert not mentions(f"Well. {text} So it is.")
 
 

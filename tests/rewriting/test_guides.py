@@ -116,7 +116,7 @@ def test_the_scaffold_the_problem_and_the_instruction_stay() -> None:
 
 
 @pytest.mark.parametrize("kind", ["solution", "half", "answer"])
-def test_what_cannot_fit_is_an_error_with_the_problems_id(kind: str) -> None:
+def test_a_prompt_that_cannot_fit_is_an_error_with_the_problems_id(kind: str) -> None:
     tokenizer = TOKENIZERS["trained"]
     context = len(rendered(tokenizer, "")) + PARAMS.resolve.max_new_tokens - 1
     with pytest.raises(GuideError, match=r"p-1: guided prompt of .* exceed the context window"):
@@ -164,7 +164,7 @@ def test_guides_show_what_they_say() -> None:
         ("The answer is 7. We check this: 3 + 4 = 7 and 7 - 4 = 3.", "The"),
     ],
 )
-def test_half(solution: str, half: str) -> None:
+def test_first_half_by_hand(solution: str, half: str) -> None:
     assert first_half(solution) == half
 
 

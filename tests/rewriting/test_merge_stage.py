@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stages import fallback_merge
-from stages.fallback_merge import choose
 from stages.lib.records import FailedDemonstration, Merged, Problem, Rollout, TrainingRow, Verdict, read, write
+from stages.lib.rewriting.choosing import choose
 from stages.lib.rewriting.training_sets import matched
 from tests.run_stage import run_stage
 
@@ -29,7 +29,7 @@ def judged(id_: str, *correct: bool) -> list[Verdict]:
         ([], [], "expert"),
     ],
 )
-def test_source(samples: list[bool], resolved: list[bool], source: str) -> None:
+def test_source_of_the_chosen_response(samples: list[bool], resolved: list[bool], source: str) -> None:
     row = choose("p", judged("p", *samples), judged("p", *resolved), judged("p", False)[0], seed=0)
     assert row.source == source and not row.expert_correct
     assert (row.samples, row.samples_correct, row.resolved) == (len(samples), sum(samples), len(resolved))
@@ -80,7 +80,7 @@ def test_training_sets(merged: Path) -> None:
     assert sets["no-guide"] == [own, ("retold", "expert", "expert retold"), left]
 
 
-def test_controls(merged: Path) -> None:
+def test_control_sets_after_a_merge(merged: Path) -> None:
     solved = [(row.id, row.source) for row in read(TrainingRow, merged / "train" / "solved.jsonl")]
     assert solved == [("own", "expert")]
     assert not (merged / "train" / "answer-hint.jsonl").exists()  # asked for by no guide

@@ -23,12 +23,14 @@ from stages.lib.run.files import replacing, replacing_folder
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Policy
 from stages.lib.run.restart import COMPLETE, checksum, verified, write_checksums
-from stages.lib.training.checkpoints import START, last_checkpoint
+from stages.lib.training.checkpoints import REFERENCE, last_checkpoint
 from tests.run.damage import cut, flip, garble
 
 
 def policy(folder: Path) -> Policy:
-    return Policy(name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False)
+    return Policy(
+        name=str(folder), revision=None, files="none", dtype="float32", trust_remote_code=False, deterministic=False
+    )
 
 
 @pytest.fixture
@@ -142,12 +144,14 @@ def prepare_as_nobody(folder: Path) -> str:
     return ended.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_read_only(anyones: Path) -> None:
     (anyones / "data").chmod(0o555)
     line = prepare_as_nobody(anyones)
     assert line.startswith("error: data/problems.jsonl") and "Permission denied; change its permissions" in line
 
 
+@pytest.mark.slow
 def test_an_input_that_may_not_be_read(anyones: Path) -> None:
     (anyones / "params.yaml").chmod(0)
     assert "params.yaml" in (line := prepare_as_nobody(anyones)) and "Permission denied" in line
@@ -223,12 +227,12 @@ def test_an_adapter_without_its_base(tmp_path: Path) -> None:
     ],
 )
 def test_out_of_memory_names_the_remedy(error: Exception) -> None:
-    with pytest.raises(PolicyError, match=r"lower hardware\.train_batch"), memory("lower hardware.train_batch"):
+    with pytest.raises(PolicyError, match=r"lower hardware\.train_tokens"), memory("lower hardware.train_tokens"):
         raise error
 
 
-def test_other_errors_are_not_taken_for_it() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_batch"):
+def test_other_runtime_errors_are_not_taken_for_out_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_tokens"):
         raise RuntimeError("shapes do not match")
 
 
@@ -238,7 +242,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
 @pytest.fixture
 def points(tmp_path: Path) -> Path:
     names = ("model.safetensors", "optimizer.pt", "trainer_state.json")
-    for folder, files in (("checkpoint-2", names), ("checkpoint-10", names), (START, ("start.safetensors",))):
+    for folder, files in (("checkpoint-2", names), ("checkpoint-10", names), (REFERENCE, ("0.safetensors",))):
         for name in files:
             (tmp_path / folder).mkdir(exist_ok=True)
             (tmp_path / folder / name).write_bytes(b"x" * 100)
@@ -271,7 +275,7 @@ def test_a_damaged_point_is_dropped(
 def test_without_the_initial_policy_training_begins_again(
     points: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    damage(points / START / "start.safetensors")
+    damage(points / REFERENCE / "0.safetensors")
     assert last_checkpoint(points, fsdp=False) is None
     assert not list(points.iterdir()), "restart points that nothing can go on from"
     assert capsys.readouterr().err.endswith("without it training begins again\n")

@@ -10,7 +10,7 @@ from stages.lib.run.params import ParamsError, load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text()
-GRID_LOSS = re.search(r"^  loss: .*\n(    - \w+\n)+", TEXT, re.M)[0]
+GRID_LOSS = re.findall(r"^  loss: .*\n(?:    - \w+\n)+", TEXT, re.M)[0]
 
 
 def load_with(tmp_path: Path, old: str, new: str) -> None:
@@ -109,9 +109,7 @@ def test_a_local_input_that_dvc_watches(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "mine/a.jsonl").touch()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     text = TEXT.replace("source: testbed", "source: mine/a.jsonl")
-    text = text.replace(
-        "files: stages/lib/data/testbed.py   # what DVC hashes as its", f"files: {watched}   # what DVC hashes as its"
-    )
+    text = text.replace("files: stages/lib/data/testbed.py", f"files: {watched}", 1)  # of problems, which come first
     (tmp_path / "params.yaml").write_text(text)
     assert load(tmp_path / "params.yaml").problems.files == watched
 

@@ -27,17 +27,17 @@ def mended(folder: Path, text: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("length", [0, len("schema: '2.0'\nsta"), TEXT.index("md5:") + 2, TEXT.index("outs:") + 5])
-def test_a_lock_that_was_cut_short_is_taken_back(tmp_path: Path, length: int) -> None:
+def test_a_cut_lock_is_restored_from_git(tmp_path: Path, length: int) -> None:
     text, said = mended(tmp_path, TEXT[:length])
     assert text == TEXT and said.startswith("dvc.lock was cut short") and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", [TEXT, "schema: '2.0'\nstages: {}\n", f"<<<<<<< HEAD\n{TEXT}=======\n>>>>>>> other\n"])
-def test_others_are_left_alone(tmp_path: Path, text: str) -> None:
+def test_a_whole_or_conflicted_lock_is_left_alone(tmp_path: Path, text: str) -> None:
     assert mended(tmp_path, text) == (text, "")
 
 
-def test_so_does_dvcs_record_of_who_works_on_what(tmp_path: Path) -> None:
+def test_an_empty_rwlock_is_removed(tmp_path: Path) -> None:
     """DVC refuses to do anything beside an empty one, which is how a kill leaves it."""
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
     rwlock = tmp_path / ".dvc" / "tmp" / "rwlock"
@@ -46,7 +46,7 @@ def test_so_does_dvcs_record_of_who_works_on_what(tmp_path: Path) -> None:
     assert not rwlock.exists()
 
 
-def test_a_whole_one_stays(tmp_path: Path) -> None:
+def test_a_whole_rwlock_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
     rwlock = tmp_path / ".dvc" / "tmp" / "rwlock"
     rwlock.write_text('{"write": {}, "read": {}}')

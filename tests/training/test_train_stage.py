@@ -29,7 +29,7 @@ from stages.lib.run.params import load
 from stages.lib.run.stage import run
 from stages.lib.training import losses
 from stages.lib.training.batches import Example, encode
-from stages.lib.training.probe import COLUMNS, Watch, choose
+from stages.lib.training.probe import COLUMNS, ProbeCallback, choose
 from tests.run.damage import flip
 from tests.run_stage import run_stage
 from tests.training.rows import rows
@@ -48,7 +48,7 @@ def project(checkout: Path, tiny_folder: Path) -> Path:
     write(checkout / "data/train/rewritten.jsonl", rows(tokenizer, "self"))
     change(checkout, "policy", name=str(tiny_folder), files=str(tiny_folder))
     change(checkout, "train", epochs=1, batch_size=4, probe_n=4, probe_every=3)
-    change(checkout, "hardware", train_batch=3, checkpoint_every=2, threads=1)
+    change(checkout, "hardware", train_tokens=240, checkpoint_every=2, threads=1)
     return checkout
 
 
@@ -140,7 +140,7 @@ def test_same_seed_same_bytes_and_hardware_is_not_identity(project: Path) -> Non
     assert (weights(project, "expert-sft-0"), curve(project, "expert-sft-0")) == once
     stage("expert", "sft", "1")
     assert weights(project, "expert-sft-1") != once[0]
-    change(project, "hardware", train_batch=1, gradient_checkpointing=True)
+    change(project, "hardware", train_tokens=1, gradient_checkpointing=True)
     shutil.rmtree(project / ".scratch")
     stage("expert", "sft", "0")
     for mine, its in zip(curve(project, "expert-sft-0"), once[1], strict=True):
@@ -151,14 +151,14 @@ KILLED = """
 import os, signal, sys
 from stages import train
 from stages.lib.run.stage import run
-from stages.lib.training.probe import Watch
+from stages.lib.training.probe import ProbeCallback
 from tests.run_stage import run_stage
-plain = Watch.on_step_end
+plain = ProbeCallback.on_step_end
 def on_step_end(self, args, state, *rest, **more):
     plain(self, args, state, *rest, **more)
     if state.global_step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-Watch.on_step_end = on_step_end
+ProbeCallback.on_step_end = on_step_end
 run(train.main, resumable=True)
 """
 
@@ -245,20 +245,20 @@ def test_a_damaged_policy_that_waits_for_delivery_is_trained_again(
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The step at which each training begins."""
     begun: list[int] = []
-    plain = Watch.on_train_begin
+    plain = ProbeCallback.on_train_begin
 
     def on_train_begin(self, args, state, *rest, **more):
         begun.append(state.global_step)
         plain(self, args, state, *rest, **more)
 
-    monkeypatch.setattr(Watch, "on_train_begin", on_train_begin)
+    monkeypatch.setattr(ProbeCallback, "on_train_begin", on_train_begin)
     return begun
 
 
 def test_another_param_never_resumes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = spy(monkeypatch)
     monkeypatch.setattr(train, "save", lambda *_: sys.exit(9))  # leave the restart points of a finished training behind
-    for kl, expected in [(0.0, 0), (0.0, 6), (0.1, 0)]:
+    for kl, expected in [(0.0, 0), (0.0, 4), (0.1, 0)]:
         change(project, "loss", kl=kl)
         with pytest.raises(SystemExit):
             stage("expert", "sft", "0")
@@ -327,6 +327,7 @@ def nll(model: torch.nn.Module, examples: list[Example]) -> float:
     return total / sum(len(e.response) for e in examples)
 
 
+@pytest.mark.slow
 def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     change(project, "loss", kl=0.1)
     stage("rewritten", "dft", "0")
@@ -342,6 +343,7 @@ def test_two_processes_end_where_one_does_and_shards_too(project: Path) -> None:
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: Path) -> None:
     """All of its processes: one that went ahead would wait for the others' rendezvous until that gives up."""
     (project / ".scratch").mkdir()
@@ -377,7 +379,7 @@ def test_a_second_launch_waits_for_the_first_and_takes_over_its_policy(project: 
         (["mine", "dft", "0"], "mine.jsonl: no such file"),
     ],
 )
-def test_wrong_words_are_named(project: Path, words: list[str], message: str) -> None:
+def test_wrong_arguments_are_named(project: Path, words: list[str], message: str) -> None:
     with pytest.raises(StageError, match=message):
         stage(*words)
 

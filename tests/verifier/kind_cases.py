@@ -149,6 +149,8 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
     ],
     "bases inside formulas": [
         ("11_2+1", "12", OTHER),
+        ("41_2+1", "5", OTHER),
+        ("72_3", "23", OTHER),
         ("11_2+1", "4", SAME),
         ("33_4", "33_5", OTHER),
         (r"110\text{ (base two)}", "110_2", SAME),

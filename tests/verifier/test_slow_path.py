@@ -81,6 +81,7 @@ def disagreements() -> Iterator[tuple[str, str, bool, bool]]:
             yield left, right, quick, found
 
 
+@pytest.mark.slow
 def test_the_quick_path_says_what_the_slow_path_says_or_is_right() -> None:
     for left, right, quick, found in disagreements():
         known = any({left, right} <= texts for texts in MATH_VERIFY_IS_WRONG.values())

@@ -19,14 +19,14 @@ def read_csv(path: Path) -> pd.DataFrame:
         RecordError: no such file, or nothing in it.
     """
     try:
-        frame = pd.read_csv(path)
+        frame = pd.read_csv(path, dtype={"by": str})
     except (FileNotFoundError, pd.errors.EmptyDataError):
         raise RecordError(f"{path}: not there or empty; `dvc repro` makes it") from None
     return frame.fillna({"by": ""}) if "by" in frame else frame
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """The file appears whole or not at all."""
+    """Write a frame atomically."""
     with replacing(path) as file:
         file.write(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
@@ -40,7 +40,7 @@ def rows_where(frame: pd.DataFrame, **wanted: str | Sequence[str]) -> pd.DataFra
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
-    """A dictionary a row, column names as keys."""
+    """One dictionary per row, with column names as keys."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 

@@ -1,12 +1,12 @@
-"""Gap against gain: is training worth more, or less, where the policy was further from the expert?
+"""Gap against gain: does training gain more or less on problems where the policy is further from the expert?
 
     found = tables(responses, answers)     # per benchmark the gap [P] and each arm's gain [arms, S, P]
     by_gap(found, arms, 4, draws)          # gain by gap, in groups of equally many problems of each benchmark
     correlations(found, arms, draws)       # rank correlation of gap and gain within benchmarks
 
-gap: -log p per token of the expert's solution to the problem, under the initial policy. gain: avg@n of the arm less
-that of the base, in percentage points. The gap is measured on other text than the gain, so that a policy's luck on a
-problem cannot make a correlation (gain against the base's own accuracy would show one for any two noisy policies).
+gap: -log p per token of the expert's solution to the problem under the reference policy. gain: avg@n of the arm minus
+that of the base, in percentage points. The gap is measured on other text than the gain, so a policy's luck on a problem
+cannot cause a correlation. (Gain against the base's own accuracy correlates for any two noisy policies.)
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ Tables = dict[str, tuple[Array, Array]]  # benchmark -> gap [P], gain [arms, S, 
 
 
 def tables(responses: pd.DataFrame, answers: AllAnswers) -> Tables:
-    """Of every benchmark whose problems have an expert's solution; empty where none has."""
+    """Gap and gain of every benchmark with expert solutions; empty if there is none."""
     scored = responses[responses["source"] == BENCHMARK].set_index("id")
     gaps = (-scored["l"] / scored["n"]).to_dict()
     found: Tables = {}
@@ -72,7 +72,7 @@ def correlations(found: Tables, arms: list[str], draws: Draws) -> pd.DataFrame:
 
 
 def _correlation(totals: Array) -> Array:
-    """From sums of x², y², xy of centred ranks, [..., 3] -> [..., 1]; 0 where one of them does not vary."""
+    """Correlation from sums of x², y², xy of centred ranks, [..., 3] -> [..., 1]; 0 if x or y is constant."""
     xx, yy, xy = np.moveaxis(totals, -1, 0)
     return np.divide(xy, np.sqrt(xx * yy), out=np.zeros_like(xy), where=xx * yy > 0)[..., None]
 
@@ -80,8 +80,8 @@ def _correlation(totals: Array) -> Array:
 def by_solved(pairs: pd.DataFrame, merged: dict[str, Merged], sample: Waves, draws: Draws) -> pd.DataFrame:
     """Training problems by how readily samples solve them, the hardest first: -log p per token of both responses.
 
-    group, side, problems, value, low, high. group: "2/4", how many of the samples were right; of adaptive sampling,
-    which keeps on only while all are wrong, how many were drawn until one was right, or ">8" where none of 8 was.
+    Columns: group, side, problems, value, low, high. group is "2/4", the number of correct samples. With adaptive
+    sampling it is the number of samples drawn until one was correct, or ">8" if none of 8 was.
     """
     groups = pairs["id"].map(lambda id_: readiness(merged[id_], sample))
     rows = []
@@ -94,12 +94,12 @@ def by_solved(pairs: pd.DataFrame, merged: dict[str, Merged], sample: Waves, dra
 
 
 def readiness(row: Merged, sample: Waves) -> tuple[int, str]:
-    """Where `by_solved` puts a problem, and what the group is called."""
+    """The sort key and the name of a problem's group in `by_solved`."""
     if not sample.adaptive:
         return row.samples_correct, f"{row.samples_correct}/{row.samples}"
     return (-row.samples, str(row.samples)) if row.samples_correct else (-sample.n - 1, f">{sample.n}")
 
 
 def scale(sample: Waves) -> str:
-    """What the groups of `by_solved` stand for."""
+    """The axis label for the groups of `by_solved`."""
     return "samples drawn until one is right" if sample.adaptive else "right samples of the training problem"

@@ -1,27 +1,32 @@
-r"""Training problems that nearly are benchmark problems, and problems that a training set holds twice.
+r"""Near-duplicates between training and benchmark problems, and duplicates within the training set.
 
     near_duplicates(problems, held_out, words=8, share=0.5)  ->  [NearDuplicate("x-17", "math-500-3", 0.93, False), ...]
     repeated(problems)                                       ->  {"numina-40": "numina-12"}     id -> the first's id
 
-A text is compared as words (`tokens`): without case, punctuation, dollar signs, LaTeX spacing and LaTeX styles; words,
-numbers, LaTeX commands and operators stay. Two problems are near-duplicates if their words are equal, or if runs of at
-least `words` words that stand in both texts cover at least `share` of the shorter text and 2 x `words` words of it.
+Texts are compared as words, numbers, LaTeX commands and operators (`tokens`). Case, punctuation, dollar signs, LaTeX
+spacing and LaTeX styles are removed. Two problems are near-duplicates if their words are equal. They also are if shared
+runs of at least `words` words cover at least `share` of the shorter text, and at least 2 x `words` words of it.
 
-- A share of the shorter text: a problem that quotes the other whole, plus a preamble or a question, counts.
-- Two runs' worth at least: in a text of a dozen words a single run is chance or a habit ("find the sum of all positive
-  integers"), and one changed word makes another problem. Texts that short are found only if all words are equal.
-- Runs that stand in more than PHRASES benchmark problems are set phrases ("where m and n are relatively prime positive
-  integers", "please format your answer as"): they neither count nor need to be covered.
-- Numbers count as they are written and interrupt a run. The same problem with other numbers is a near-duplicate where
-  its wording is long enough (72 % of the real problems below with every number changed), and that is meant:
-  it teaches the benchmark's solution all the same.
-- Drawings ([asy] code) are left out of the runs, since their commands repeat; equal texts need equal drawings.
+- The share is that of the shorter text, so a problem that quotes the other and adds a preamble or a question counts.
+- One run is not enough. In a text of a dozen words it may be chance or habit ("find the sum of all positive integers"),
+  and one changed word makes another problem. Texts that short are found only if all words are equal.
+- Runs in more than PHRASES benchmark problems are set phrases ("where m and n are relatively prime positive integers",
+  "please format your answer as"). They do not count and need not be covered.
+- Numbers must be equal to be shared. The same problem with other numbers is a near-duplicate if its wording is long
+  enough (72 % of the real problems below with every number changed). This is intended: it teaches the same solution.
+- Drawings ([asy] code) are left out of the runs, because their commands repeat. Equal texts need equal drawings.
 
-Measured on AIME24, AMC23, MATH-500, OlympiadBench, Minerva and GSM8K (2836 problems), words 8 and share 0.5, by
-tests/benchmarks/near_copies.py: found are all copies with other spacing, case or LaTeX styles, 96 % with the sentences
-reordered, 93 % with one word in twenty changed, 89 % with one in ten, 34 % with one in five; between two of those
-benchmarks nothing is found (one pair there is the same dice problem in other words). Not found: translations, and
-rewordings that leave few runs of `words` words.
+Recall by edit, measured by tests/benchmarks/near_copies.py on AIME24, AMC23, MATH-500, OlympiadBench, Minerva and GSM8K
+(2836 problems) with words 8 and share 0.5:
+
+    other spacing, case or LaTeX styles  100 %
+    sentences reordered                   96 %
+    one word in twenty changed            93 %
+    one word in ten changed               89 %
+    one word in five changed              34 %
+
+The check reports no overlap between any two of the six benchmarks. (One pair there is the same dice problem in other
+words.) It misses translations, and rewordings that leave few runs of `words` words.
 """
 
 import re
@@ -33,14 +38,14 @@ from itertools import chain
 
 from stages.lib.records import Problem
 
-PHRASES = 5  # benchmark problems that a run may stand in
+PHRASES = 5  # a run in more benchmark problems than this is a set phrase
 Words = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """id: of the training problem; benchmark: the id of the benchmark problem it resembles most; share: how much of
-    the shorter text the shared runs cover; equal: whether all words are."""
+    """id: the training problem's; benchmark: the most similar benchmark problem's id; share: share of the shorter text
+    that shared runs cover; equal: whether all words are equal."""
 
     id: str
     benchmark: str
@@ -51,14 +56,14 @@ class NearDuplicate:
 def near_duplicates(
     problems: Iterable[Problem], held_out: Sequence[Problem], words: int, share: float
 ) -> list[NearDuplicate]:
-    """The problems that are near-duplicates of held-out ones, each with its nearest, in the problems' order."""
+    """Near-duplicates of held-out problems, each with the most similar one, in the order of `problems`."""
     index = _Index(held_out, words)
     found = ((row.id, index.nearest(row.problem, share)) for row in problems)
     return [NearDuplicate(id_, *nearest) for id_, nearest in found if nearest]
 
 
 def repeated(problems: Iterable[Problem]) -> dict[str, str]:
-    """Ids of problems whose words an earlier problem has, with that one's id."""
+    """Map the id of each repeated problem to the id of the first problem with the same words."""
     first: dict[Words, str] = {}
     pairs = ((row.id, first.setdefault(tokens(row.problem), row.id)) for row in problems)
     return {id_: earlier for id_, earlier in pairs if id_ != earlier}
@@ -81,7 +86,7 @@ _STYLES = frozenset(
 
 
 def tokens(text: str) -> Words:
-    """The words that a text is compared by; a text without any is its own only word."""
+    """The words of a text for comparison; a text without words counts as one word."""
     plain = unicodedata.normalize("NFKC", text).lower().replace("−", "-")
     plain = _SPACING.sub(" ", _THOUSANDS.sub("", plain)).replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac")
     return tuple(word for word in _WORD.findall(plain) if word not in _STYLES) or (text.strip(),)
@@ -93,7 +98,7 @@ def _runs(text: Words, size: int) -> Iterator[Words]:
 
 
 class _Index:
-    """The runs of the held-out problems, and which problems they stand in: a handful of look-ups per training word."""
+    """Maps each run of words to the held-out problems that hold it: a few look-ups per training word."""
 
     def __init__(self, held_out: Sequence[Problem], words: int):
         self.words, self.ids = words, [row.id for row in held_out]
@@ -107,7 +112,10 @@ class _Index:
         self.places = {run: numbers for run, numbers in places.items() if run not in self.phrases}
 
     def nearest(self, problem: str, least: float) -> tuple[str, float, bool] | None:
-        """The most similar held-out problem, the first of several, if the share is `least`: id, share, equal."""
+        """The most similar held-out problem (the first of several) with a share of at least `least`, else None.
+
+        Returns its id, the share, and whether all words are equal.
+        """
         text = tokens(problem)
         if text in self.equal:
             return self.equal[text], 1.0, True
@@ -119,7 +127,7 @@ class _Index:
         return (self.ids[-number], round(share, 3), False) if share >= least else None
 
     def share(self, one: Words, other: Words) -> float:
-        """How much of the shorter text shared runs cover, set phrases left out; 0.0 below two runs' worth."""
+        """Share of the shorter text that shared runs cover, without set phrases; 0.0 below 2 x `words` words."""
         shorter, longer = (one, other) if len(one) <= len(other) else (other, one)
         theirs, size = set(_runs(longer, self.words)), self.words
         covered, phrase = bytearray(len(shorter)), bytearray(len(shorter))

@@ -1,9 +1,9 @@
-"""Rows as they lie in files and data sets, whatever their fields: the reading half of `sources`.
+"""Reads raw rows from JSONL, JSON, parquet and the Hugging Face hub.
 
     for place, row in rows(Source(path="mine/*.parquet", split="train[:1000]")): ...   # row: {"text": "...", ...}
 
-JSONL, JSON (a list of objects, or an object that holds one) and parquet files; a data set on the Hugging Face hub
-through `datasets`. Whatever is not such a row is a SourceError that names file and line.
+A JSON file is a list of objects, or an object that holds such a list. Data sets on the hub are read through
+`datasets`. Anything that is not a row raises a SourceError that names file and line.
 """
 
 import re
@@ -36,10 +36,10 @@ def split_of(source: Source) -> str:
 
 
 def sliced(split: str) -> tuple[str, int, int | None]:
-    """A split as its name, and the first and behind-the-last row: "train[:1000]" as ("train", 0, 1000).
+    """A split as name, first row and end row (exclusive): "train[:1000]" gives ("train", 0, 1000).
 
     Raises:
-        SourceError: what stands in brackets is no slice of row numbers.
+        SourceError: the text in brackets is no slice of row numbers.
     """
     name, bracket, rest = split.partition("[")
     match = re.fullmatch(r"(\d{0,18}):(\d{0,18})\]", rest) if bracket else re.fullmatch("()()", "")
@@ -49,7 +49,7 @@ def sliced(split: str) -> tuple[str, int, int | None]:
 
 
 def rows(source: Source) -> Iterator[tuple[int, Row]]:
-    """Rows with their places in the whole split."""
+    """Yield (number, row); the number counts rows in the whole split."""
     name, low, high = sliced(split_of(source))
     files = _files(source.path, name)
     if files is None:
@@ -69,7 +69,7 @@ def _files(path: str, split: str) -> list[Path] | None:
     if root.is_dir():
         found = [file for file in sorted(root.rglob("*")) if file.suffix in _READERS and file.is_file()]
         of = {word: [file for file in found if _of_split(file.relative_to(root), word)] for word in {split, *SPLITS}}
-        others = split in SPLITS and any(of.values())  # a folder of test rows alone is no training set
+        others = split in SPLITS and any(of.values())  # a folder with test rows only is no training set
         found = of[split] or ([] if others else found)
     elif "*" in path or "?" in path:
         found = [file for file in map(Path, sorted(glob(path, recursive=True))) if file.suffix in _READERS]
@@ -90,7 +90,7 @@ def _of_split(file: Path, split: str) -> bool:
 
 
 def _from_hub(source: Source, split: str, low: int, high: int | None) -> Iterator[tuple[int, Row]]:
-    """Rows of a data set on the hub; code that comes with a data set is never run (`datasets` has given that up)."""
+    """Rows of a data set on the hub. Code that comes with a data set never runs (`datasets` removed that)."""
     import datasets
 
     if not split:

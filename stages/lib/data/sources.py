@@ -1,21 +1,21 @@
-r"""Problems from anywhere in one schema: a Hugging Face data set, or JSONL, JSON and parquet files.
+r"""Reads problems into one schema, from a Hugging Face data set or from JSONL, JSON and parquet files.
 
     load(Source(path="AI-MO/NuminaMath-CoT", split="train[:1000]")).problems   ->  [Problem, ...]
     load(Source(path="benchmarks/math_oai.jsonl")).problems                    ->  mapping "math-500", known by its name
     load(Source(path="mine/*.parquet", mapping=Mapping(problem="text", answer="solution:box", solution="solution")))
 
-A path is a file, a folder, a pattern with `*`, or else the id of a data set on the Hugging Face hub. A slice of rows
-behind the split's name works for all of them ("train[:1000]", "[1000:2000]"). Of a folder whose files are named by
-split (test.jsonl, train-00000-of-00002.parquet, test/0.json) those of the split are read, of any other folder all.
+A path is a file, a folder, a pattern with `*`, or the id of a data set on the Hugging Face hub. A slice of rows after
+the split's name works for all of them ("train[:1000]", "[1000:2000]"). If the files of a folder are named by split
+(test.jsonl, train-00000-of-00002.parquet, test/0.json), those of the split are read; otherwise all files are read.
 
-A mapping says which fields hold what; the solution's may be absent where none is needed. Rows without a problem, an
-answer or (where it is needed) a solution are left out and listed, not hidden; a file that cannot be read as what it is
-named is a SourceError.
+A mapping names the fields of problem, answer and solution. The solution's field may be absent if no solution is needed.
+Rows without a problem, an answer or a needed solution are left out and listed. A file whose content does not match its
+suffix raises a SourceError.
 
-The named mappings read the public copies of their data sets, whose fields have different names. What they know beyond
-those: an answer whose solution puts a percent sign behind the box is a percentage (MATH-500, Minerva); OlympiadBench's
-lists, units and contexts; whole numbers stored as floats (AMC23); GSM8K's calculator marks (`<<3*2=6>>`), which are
-dropped, and its `#### 18`, which a demonstration states in a box.
+The named mappings read the public copies of their data sets, whose fields have different names. They also know:
+MATH-500 and Minerva: a percent sign after the solution's box makes the answer a percentage. OlympiadBench: lists, units
+and contexts. AMC23: whole numbers stored as floats. GSM8K: calculator marks (`<<3*2=6>>`) are dropped, and the
+answer after `####` is restated in a box at the end of the demonstration.
 """
 
 import difflib
@@ -32,22 +32,22 @@ from stages.lib.verifier.extract import percent_behind_box, reference_text
 
 
 class Unfit(Exception):
-    """A row that gives no problem; the message says why."""
+    """A row without a usable problem; the message says why."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """left_out: (place, why) of every row that gave no problem."""
+    """Problems, and (id, reason) of every row that was left out."""
 
     problems: list[Problem]
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
 def load(source: Source, n: int | None = None, need_solution: bool = False) -> Loaded:
-    """The first `n` usable problems of a source, with ids `name-0`, `name-1`, ... by the place of their rows.
+    """The first `n` usable problems of a source; ids `name-0`, `name-1`, ... hold the row numbers.
 
     Raises:
-        SourceError: no such file or data set, not in a readable format, or fields that the mapping names are absent.
+        SourceError: no such file or data set, an unreadable format, or a field of the mapping is absent.
     """
     mapping, mend = _mapping(source)
     fields = _fields(mapping)
@@ -66,7 +66,7 @@ def load(source: Source, n: int | None = None, need_solution: bool = False) -> L
 
 
 def _nothing(source: Source, loaded: Loaded) -> str:
-    """Why nothing came of it: the first reason stands for all, and the mapping may be the wrong one."""
+    """The message for a source without usable problems: the first row's reason, and a hint at the mapping."""
     reason = f"{len(loaded.left_out)} rows left out, the first for: {loaded.left_out[0][1]}" if loaded.left_out else ""
     guessed = known(source.path) if source.mapping is None else None
     hint = f"; read as {guessed} for its name, `mapping: plain` reads other rows" if guessed else ""
@@ -79,7 +79,7 @@ Mend = Callable[[Row, str | None, str | None], tuple[str | None, str | None]]
 
 
 def _percentage(row: Row, answer: str | None, solution: str | None) -> tuple[str | None, str | None]:
-    """`\\boxed{10}\\%`: the answer is ten percent, wherever the sign stands."""
+    """`\\boxed{10}\\%`: the answer is ten percent, even if the sign is outside the box."""
     if answer and solution and "%" not in answer and percent_behind_box(solution):
         return answer + r"\%", solution
     return answer, solution
@@ -103,7 +103,7 @@ def _olympiad(row: Row, answer: str | None, solution: str | None) -> tuple[str |
 
 
 def _unit(unit: str | None, answer: str) -> str:
-    """OlympiadBench's unit in LaTeX behind a single value; several values keep none."""
+    """OlympiadBench's unit in LaTeX after a single value; none after several values."""
     if not unit or "," in answer:
         return ""
     if unit in ("%", r"\%", r"^{\circ}"):
@@ -130,7 +130,7 @@ NAMED: dict[str, tuple[Mapping, Mend]] = {
     "aime24": (Mapping(problem="problem|question|Problem", answer=_ANSWER, solution="solution|Solution"), _as_is),
     "amc23": (Mapping(answer=_ANSWER), _as_is),
 }
-_NAMES = {  # what occurs in a file's or data set's name, without - and _
+_NAMES = {  # part of a file's or data set's name (without - and _): mapping
     "numinamath": "numinamath-cot", "gsm8k": "gsm8k", "math500": "math-500", "mathoai": "math-500",
     "minerva": "minerva", "olympiadbench": "olympiadbench", "aime24": "aime24", "aime2024": "aime24",
     "amc23": "amc23",
@@ -138,7 +138,7 @@ _NAMES = {  # what occurs in a file's or data set's name, without - and _
 
 
 def _mapping(source: Source) -> tuple[Mapping, Mend]:
-    """The mapping that the source names, or that its file's or data set's name suggests, or the plain one."""
+    """The mapping named by the source, else the one suggested by its file or data set name, else the plain one."""
     if isinstance(source.mapping, Mapping):
         return source.mapping, _as_is
     if source.mapping is not None:
@@ -213,7 +213,7 @@ def _checked(part: str, value: str | None, needed: bool = True) -> str:
 
 
 def _field(row: Row, spec: str) -> tuple[str, str] | None:
-    """Of the alternatives in a mapping's words the first that the row has, and how it is read: ("solution", "box")."""
+    """The first alternative of a mapping's field that the row has, and how to read it: ("solution", "box")."""
     found = [(name, how) for name, _, how in (part.partition(":") for part in spec.split("|")) if name in row]
     for _, how in found:
         if how not in ("", "box", "####"):
@@ -232,10 +232,10 @@ def _answer(row: Row, name: str, how: str) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    """A field as text: whole floats without their .0, the first of several texts; nan and infinity are no value.
+    """A field as text: whole floats lose their .0, a list gives its first text, nan and infinity give None.
 
     Raises:
-        Unfit: it is no text, number or truth value.
+        Unfit: the field is no text, number or boolean.
     """
     if isinstance(value, list | tuple):
         return _text(value[0]) if value else None

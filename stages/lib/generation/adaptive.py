@@ -1,17 +1,18 @@
-"""Adaptive sampling: draw in waves, and no more for a problem once one of its responses is correct.
+"""Adaptive sampling: draw in waves, and stop for a problem once one of its responses is correct.
 
     drawn = Drawn(journal, open_engine, params.sample, params.sample.seed)
     requests = sample_adaptively(drawn, solved, prompts, params.sample, judge)
     cost(drawn.rows(requests), params.sample)     # {"responses": 1480, "tokens": 45010, ...}
 
 A wave holds the next `wave` responses to each problem that is still open, in the problems' order. Responses are
-independent and named by (seed, id, index), so a wave draws what sampling n for each would have drawn, and the first
-correct one has the law of one chosen at random among the correct ones of n (tests/generation/test_adaptive.py
-enumerates it; for waves of several, the random choice among the correct ones of the last wave is fallback-merge's).
-What is lost are pass rates: response j exists only where the wave before was wrong throughout.
+independent and named by (seed, id, index), so a wave draws the same responses as sampling n for each problem. The first
+correct response has the same distribution as one drawn uniformly from the correct ones of n
+(tests/generation/test_adaptive.py enumerates this). If a wave holds several correct responses, fallback-merge chooses
+one of them at random. The cost: pass rates can only be computed from the first wave, because later responses exist only
+for problems that failed it.
 
-Verdicts decide which responses are drawn, and shape none of them. After an edit of the verifier the waves are judged
-again over the responses that the journal holds, and a response is drawn only where a verdict flipped.
+Verdicts decide which responses are drawn; they do not change a response. After an edit of the verifier, the waves are
+judged again on the responses in the journal, and new responses are drawn only where a verdict flipped.
 """
 
 import json
@@ -69,11 +70,11 @@ def solved_by_wave(drawn: Drawn, solved: Journal, number: int, wave: list[Reques
 
 
 def cost(rows: Iterable[Rollout], decoding: Waves) -> dict[str, Any]:
-    """What the responses cost, and what n for every problem would have.
+    """Counts of the drawn responses and tokens, and of those that n for every problem would take.
 
-    tokens_if_fixed estimates the latter: sum over problems of n x the mean length of its first responses, those of the
-    first wave. They are drawn whatever they say, so the estimate is unbiased; the mean of all that were drawn would
-    not be, for it has too many correct ones, which may be shorter or longer. Without `adaptive` it is the count itself.
+    tokens_if_fixed is an estimate: the sum over problems of n x the mean length of the first wave's responses. The
+    first wave is drawn for every problem, so the estimate is unbiased. The mean over all waves would be biased: whether
+    a later response is drawn depends on the verdicts. Without `adaptive` it is the count itself.
     """
     drawn: Counter[int] = Counter()
     problems = tokens = first = cut_off = 0

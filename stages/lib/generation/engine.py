@@ -1,17 +1,18 @@
-"""What an engine is: prompts in, responses out. The engines: transformers.py, vllm.py; several of them at
-work: parallel.py (processes of this machine), ray.py (a Ray cluster).
+"""What an engine is: prompts in, responses out. The engines: hf.py, vllm.py; several of them at work: processes.py (of
+this machine), ray.py (a Ray cluster).
 
     rows = engine.generate([Request("train-17", 0, prompt_ids)], params.sample, seed=0)   # list[Rollout], same order
 
-Prompts fit the policy's context window, which the stages see to before they open an engine (generation.fitting).
-Each request draws from a random stream of its own, named by (seed, id, index), so a response does not depend on which
-others share its batch (up to floating point), and a restarted stage ends in the rows of an uninterrupted one.
+Prompts fit the policy's context window: the stages check this before they open an engine (rollouts.fitting).
+Each request draws from its own random stream, named by (seed, id, index). So a response does not depend on the others
+in its batch (up to floating point), and a restarted stage ends with the rows of an uninterrupted one.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 
 from stages.lib.policy import PolicyError, out_of_memory
 from stages.lib.records import Rollout
-from stages.lib.run.params import Decoding, Hardware
+from stages.lib.run.params import Decoding, Hardware, Policy
 
 
 @dataclass(frozen=True)
@@ -32,26 +33,39 @@ class Request:
 
 
 class Engine(Protocol):
-    """What sample, resolve and evaluate need of an engine."""
+    """The members of an engine that sample, resolve and evaluate use."""
 
-    chunk: int  # requests that are worth handing over at once
-    batch: int | None  # requests that are computed together; None: the engine sees to that itself
+    chunk: int  # requests to hand over at once
+    batch: int | None  # requests that are computed together; None: the engine decides
+
+    def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
+        """One rollout per request, in their order."""
+        ...
+
+
+class OneEngine(Engine, Protocol):
+    """An engine that processes.py and ray.py can open several of: it holds one copy of the policy."""
+
+    def __init__(self, policy: Policy, hardware: Hardware): ...
 
     @staticmethod
-    def gpus(hardware: Hardware) -> int: ...  # that one engine uses, where there are any
+    def gpus(hardware: Hardware) -> int:
+        """How many GPUs it uses, where there are any."""
+        ...
 
-    def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]: ...
 
-
-def deal(requests: Sequence[Request], chunk: int, batch: int | None, engines: int = 1) -> list[Sequence[int]]:
+def assign(requests: Sequence[Request], chunk: int, batch: int | None, engines: int = 1) -> list[Sequence[int]]:
     """The places in `requests` of the portions in which they are computed.
 
     Where `batch` is given: within each chunk, batches of similar prompt length; the same batches, hence the same bits,
-    however many engines share them. Else an equal run of neighbours for each engine: responses to one prompt stay
-    together, and its cached prefix serves them all.
+    however many engines share them. Else a portion for each engine, problem by problem in turn: the responses to one
+    prompt stay together, so its cached prefix serves them all, and no engine gets all of a benchmark whose responses
+    are long.
     """
     if batch is None:
-        return list(chunks(range(len(requests)), max(1, -(-len(requests) // engines))))
+        problems = [list(run) for _, run in groupby(range(len(requests)), key=lambda place: requests[place].id)]
+        shares = [[place for run in problems[engine::engines] for place in run] for engine in range(engines)]
+        return [share for share in shares if share]
     by_length = (
         sorted(places, key=lambda place: len(requests[place].prompt_ids))
         for places in chunks(range(len(requests)), chunk)
@@ -60,14 +74,14 @@ def deal(requests: Sequence[Request], chunk: int, batch: int | None, engines: in
 
 
 def in_order(portions: Iterable[tuple[Sequence[int], list[Rollout]]]) -> list[Rollout]:
-    """The rows of all portions (places, their rows) by place."""
+    """The rows of all portions (positions, rows), sorted by position."""
     rows = {place: row for places, found in portions for place, row in zip(places, found, strict=True)}
     return [rows[place] for place in sorted(rows)]
 
 
 @contextmanager
 def memory_errors(remedy: str) -> Iterator[None]:
-    """Out of memory, on the GPU or the CPU, as one line with its remedy."""
+    """Turn running out of memory (GPU or CPU) into a PolicyError of one line that names the remedy."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
@@ -79,7 +93,7 @@ def memory_errors(remedy: str) -> Iterator[None]:
 
 
 def rollout(tokenizer: Any, request: Request, tokens: list[int], logprobs: list[float], finish: str) -> Rollout:
-    """The row of one drawn response; `logprobs` are rounded already, to six decimals."""
+    """The row of one drawn response; `logprobs` are already rounded to six decimals."""
     text = tokenizer.decode(tokens[:-1] if finish == "stop" else tokens, skip_special_tokens=True)
     return Rollout(
         id=request.id,

@@ -1,15 +1,19 @@
-"""The transformers engine: batches of similar prompt length, a cache of keys and values, exact sampling by our own
-sampler. A row that has ended costs computation until the last row of its batch ends.
+"""The transformers engine: batches of similar prompt length, a key-value cache, exact sampling (SeededSampler).
+
+A row that has ended still costs computation until the last row of its batch ends.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
+from torch import nn
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel, TopPLogitsWarper
 
-from stages.lib.generation.engine import Request, deal, in_order, memory_errors, rollout, uniforms
-from stages.lib.policy import load_model, load_tokenizer, set_threads, stop_ids
+from stages.lib.generation.engine import Request, assign, in_order, memory_errors, rollout, uniforms
+from stages.lib.policy import load_model, load_tokenizer, set_threads, stop_ids, wide_logits
 from stages.lib.records import Rollout
 from stages.lib.run.params import Decoding, Hardware, Policy
 
@@ -24,9 +28,11 @@ class TransformersEngine:
         set_threads(policy, hardware.threads, hardware.engines)
         self.tokenizer = load_tokenizer(policy)
         self.tokenizer.padding_side = "left"
-        self.model = load_model(policy)
+        self.model: Any = load_model(policy)
+        widen_head(self.model)
         self.stop = stop_ids(self.tokenizer, self.model.generation_config)
-        self.batch, self.chunk = hardware.generation_batch, 4 * hardware.generation_batch
+        self.chunk = 4 * hardware.generation_batch
+        self.batch: int | None = hardware.generation_batch
 
     @staticmethod
     def gpus(hardware: Hardware) -> int:
@@ -39,7 +45,7 @@ class TransformersEngine:
         Raises:
             PolicyError: a batch exceeds the memory.
         """
-        portions = deal(requests, self.chunk, self.batch)
+        portions = assign(requests, self.chunk, self.batch)
         return in_order((places, self._batch([requests[i] for i in places], decoding, seed)) for places in portions)
 
     @torch.inference_mode()
@@ -47,7 +53,7 @@ class TransformersEngine:
         inputs = self.tokenizer.pad({"input_ids": [r.prompt_ids for r in requests]}, return_tensors="pt")
         inputs = inputs.to(self.model.device)
         sampler = SeededSampler([uniforms(seed, r, decoding.max_new_tokens) for r in requests], decoding)
-        # Set on the model: what a passed config leaves open, generate() fills from the model's own (penalties, top_k).
+        # Set on the model: generate() fills the gaps of a passed config from the model's own (penalties, top_k).
         self.model.generation_config = GenerationConfig(
             do_sample=False,
             max_new_tokens=decoding.max_new_tokens,
@@ -65,17 +71,25 @@ class TransformersEngine:
         return rollout(self.tokenizer, request, tokens[:count], logprobs[:count], "length" if end is None else "stop")
 
 
+def widen_head(model: PreTrainedModel) -> None:
+    """Let a bf16 policy's logits be float32, as they are in scoring and training, and in vLLM as it is set."""
+    head = model.get_output_embeddings()
+    if type(head) is nn.Linear:
+        head.forward = partial(wide_logits, weight=head.weight, bias=head.bias)  # type: ignore[method-assign]
+
+
 def rounded(values: torch.Tensor) -> torch.Tensor:
-    """float32 to six decimals, in float64, exactly as Python's round: 24 bits times a million fit its 53."""
+    """float32 values rounded to six decimals, as float64. Equals Python's round: 24 bits times a million fit 53."""
     return values.double().mul(1e6).round().div(1e6)
 
 
 class SeededSampler(LogitsProcessor):
     """Draws each row's next token from its own stream of uniforms by inverting the cumulative distribution.
 
-    Token = first v with CDF(v) > u, CDF that of softmax(logits / temperature) cut to top_p: exact sampling with one
-    uniform a token. Only the drawn token keeps a finite score, so greedy search takes it. `logprobs` collects the log
-    of the probability that each token was drawn with, a [batch] tensor a step: temperature and top_p are in it.
+    Token = first v with CDF(v) > u, where CDF is that of softmax(logits / temperature) cut to top_p. This is exact
+    sampling with one uniform per token. Only the drawn token keeps a finite score, so greedy search takes it.
+    `logprobs` collects the log-probability with which each token was drawn (temperature and top_p included), one
+    [batch] tensor per step.
     """
 
     def __init__(self, streams: list[np.ndarray], decoding: Decoding):

@@ -1,12 +1,12 @@
-"""Data parallelism on one machine: `hardware.engines` engines, each in a process of its own with its own GPUs.
+"""Data parallelism on one machine: `hardware.engines` engines, each in its own process with its own GPUs.
 
-The processes are started afresh (spawn), so the calling script needs its `if __name__ == "__main__"`. Each leads a
-process group, in which its own children are: the group is killed when the parent closes, and kills itself when the
-parent is gone. Where `hardware.threads` is 0 and there are more than four cores, N engines share the threads that one
-has, and sums with other threads differ in their last bits.
+The processes are spawned, so the calling script needs `if __name__ == "__main__"`. Each process leads a process group
+that holds its children. The parent kills the group on close(); a watcher thread kills it if the parent dies. With
+`hardware.threads` 0 on more than four cores, N engines share the threads of one, and sums over a different number of
+threads differ in their last bits.
 
-A local Ray gives the same bytes (`generation/ray.py`), but took 31 s until its first task on two busy cores, and it is
-a server with open ports: too much for two engines in the test suite or on one machine.
+A local Ray gives the same bytes (ray.py), but took 31 s to its first task on two busy cores, and it is a server with
+open ports. That is too much for two engines in the test suite or on one machine.
 """
 
 import atexit
@@ -21,25 +21,25 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from stages.lib.generation.engine import Engine, Request, deal, in_order
+from stages.lib.generation.engine import OneEngine, Request, assign, in_order
 from stages.lib.policy import PolicyError, gpu_count
 from stages.lib.records import Rollout
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Decoding, Hardware, Policy
 
-Reply = tuple[str, Any]  # ("done", value) | ("refused", a StageError's line) | ("failed", a traceback) | ("ended", how)
+Reply = tuple[str, Any]  # ("done", value) | ("refused", StageError line) | ("failed", traceback) | ("ended", reason)
 
 
 class ParallelEngine:
     """Deals batches to engines in processes; the rows are those of one engine, in the same order."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
-        """`kind` is the engine that each process opens; StageError where one cannot."""
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware):
+        """`engine_class` is the engine that each process opens; StageError where one cannot."""
         self.workers: list[Worker] = []
         atexit.register(self.close)  # multiprocessing's own clean-up would wait for the processes to end
-        shares = device_shares(hardware.engines, kind.gpus(hardware))
+        shares = device_shares(hardware.engines, engine_class.gpus(hardware))
         try:
-            self.workers.extend(Worker(kind, policy, hardware, share) for share in shares)
+            self.workers.extend(Worker(engine_class, policy, hardware, share) for share in shares)
             self.each, self.batch = [worker.reply() for worker in self.workers][-1]
         except BaseException:
             self.close()
@@ -48,7 +48,7 @@ class ParallelEngine:
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
         """One rollout per request, in their order; a StageError where an engine refuses or ends."""
-        portions = deal(requests, self.each, self.batch, len(self.workers))
+        portions = assign(requests, self.each, self.batch, len(self.workers))
         try:
             return in_order(self._run(requests, portions, decoding, seed))
         except BaseException:
@@ -58,7 +58,7 @@ class ParallelEngine:
     def _run(
         self, requests: Sequence[Request], portions: list[Sequence[int]], decoding: Decoding, seed: int
     ) -> Iterator[tuple[Sequence[int], list[Rollout]]]:
-        """Each portion with its rows, in the order in which they are ready."""
+        """Each portion with its rows, in the order in which they finish."""
         portions, idle = portions[::-1], list(self.workers)
         busy: dict[Worker, Sequence[int]] = {}
         while portions or busy:
@@ -71,7 +71,7 @@ class ParallelEngine:
                 idle.append(worker)
 
     def close(self) -> None:
-        """End the processes, and theirs."""
+        """Kill the processes and their children."""
         for worker in self.workers:
             worker.kill()
         self.workers = []
@@ -79,22 +79,24 @@ class ParallelEngine:
 
 
 class Worker:
-    """One engine in a process of its own."""
+    """One engine in its own process."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str]):
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, devices: list[str]):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, kind, policy, hardware, devices, os.getpid()))
+        self.process = context.Process(
+            target=serve, args=(theirs, engine_class, policy, hardware, devices, os.getpid())
+        )
         self.process.start()
         theirs.close()
 
     def ask(self, *job: Any) -> None:
-        """Hand over a job; where the process is gone, `reply` will say so."""
+        """Hand over a job; if the process is gone, the next `reply` raises."""
         with suppress(OSError):
             self.pipe.send(job)
 
     def reply(self) -> Any:
-        """The next reply's value; StageError where the engine refused, or its process ended."""
+        """The next reply's value; StageError if the engine refused or its process ended."""
         while not self.pipe.poll(1.0):
             if not self.process.is_alive() and not self.pipe.poll():
                 break
@@ -106,14 +108,15 @@ class Worker:
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+            if self.process.pid:  # 0 would be this process's own group
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()  # it may not lead its group yet
         self.process.join()
         self.pipe.close()
 
 
 def ready(workers: list[Worker]) -> list[Worker]:
-    """Those that have replied or ended. A child of a dead one may hold its pipe open: hence the look at the process."""
+    """Workers that have replied or ended. A dead worker's child may hold its pipe open, so the process is checked."""
     while True:
         heard = wait([worker.pipe for worker in workers], timeout=1.0)
         found = [worker for worker in workers if worker.pipe in heard or not worker.process.is_alive()]
@@ -122,17 +125,17 @@ def ready(workers: list[Worker]) -> list[Worker]:
 
 
 def serve(
-    pipe: Connection, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str], parent: int
+    pipe: Connection, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, devices: list[str], parent: int
 ) -> None:
-    """A process's work: open the engine on its devices, then answer job after job."""
+    """The main function of a process: open the engine on its devices, then answer jobs."""
     os.setpgid(0, 0)
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     if devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)  # before torch looks for GPUs
-    opened: list[Engine] = []
+    opened: list[OneEngine] = []
 
     def facts() -> tuple[int, int | None]:
-        engine = kind(policy, hardware)
+        engine = engine_class(policy, hardware)
         opened.append(engine)
         return engine.chunk, engine.batch
 
@@ -143,14 +146,14 @@ def serve(
 
 
 def end_with(parent: int) -> None:
-    """Kill this process and its children once the parent is gone, in whatever way."""
+    """Kill this process and its children once the parent is gone."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os.killpg(0, signal.SIGKILL)
 
 
 def attempt(function: Callable[..., Any], *args: Any) -> Reply:
-    """What became of a call, in a form that can be sent."""
+    """The result or error of a call, in a form that can be sent."""
     try:
         return "done", function(*args)
     except StageError as error:
@@ -160,7 +163,7 @@ def attempt(function: Callable[..., Any], *args: Any) -> Reply:
 
 
 def value_of(reply: Reply) -> Any:
-    """The value that was sent, or the error that was met, raised."""
+    """The value of a reply; raises the error of one that holds an error."""
     what, content = reply
     if what == "refused":
         raise PolicyError(content)
@@ -175,7 +178,7 @@ def value_of(reply: Reply) -> Any:
 
 
 def device_shares(engines: int, each: int) -> list[list[str]]:
-    """The GPUs of each engine, `each` of those that are visible; no GPUs at all without any.
+    """The GPUs of each engine: `each` of the visible ones, or none if the machine has none.
 
     Raises:
         PolicyError: fewer GPUs than the engines need.

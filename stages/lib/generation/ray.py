@@ -1,7 +1,7 @@
 """Data parallelism over a Ray cluster: Ray Data deals batches to `hardware.engines` engines, which are actors.
 
-RAY_ADDRESS names the cluster (all nodes see the same file system at the same place and have the same packages);
-without it Ray is started on this machine, and ended with the stage. Tensor parallelism stays within a node.
+RAY_ADDRESS names the cluster. All its nodes need the same file system at the same path and the same packages. Without
+RAY_ADDRESS, Ray starts on this machine and ends with the stage. Tensor parallelism stays within a node.
 """
 
 import atexit
@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from stages.lib.generation.engine import Engine, Request, deal, in_order
+from stages.lib.generation.engine import OneEngine, Request, assign, in_order
 from stages.lib.generation.processes import Reply, attempt, value_of
 from stages.lib.generation.ray_task import drive
 from stages.lib.policy import PolicyError
@@ -29,14 +29,15 @@ STORE = 512 << 20  # bytes of a local Ray's object store; what does not fit goes
 class RayEngine:
     """Ray Data over engines that stay open between calls; the rows are those of one engine, in the same order."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
-        """`kind` is the engine that each actor opens; StageError where one cannot or the cluster is too small."""
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware):
+        """Each actor opens an `engine_class`; StageError where one cannot, or the cluster is too small."""
         import ray
 
-        actor = ray.remote(**resources(hardware.engines, kind.gpus(hardware)))(Actor)
+        remote: Any = ray.remote
+        actor = remote(**resources(hardware.engines, engine_class.gpus(hardware)))(Actor)
         nodes = sum(node["Alive"] for node in ray.nodes())
         each = replace(hardware, engines=-(-hardware.engines // nodes))  # those that share a machine's cores
-        self.engines = [actor.remote(kind, policy, each, os.getcwd()) for _ in range(hardware.engines)]
+        self.engines = [actor.remote(engine_class, policy, each, os.getcwd()) for _ in range(hardware.engines)]
         try:
             facts = [value_of(reply) for reply in ray.get([engine.facts.remote() for engine in self.engines])]
         except ray.exceptions.RayActorError as error:
@@ -45,10 +46,10 @@ class RayEngine:
         self.chunk = hardware.engines * self.each
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
-        """One rollout per request, in their order; a StageError where an engine refuses or ends."""
+        """One rollout per request, in their order; StageError if an engine refuses or ends."""
         import ray.data
 
-        portions = deal(requests, self.each, self.batch, len(self.engines))
+        portions = assign(requests, self.each, self.batch, len(self.engines))
         if not portions:
             return []
         words = {field.name: getattr(decoding, field.name) for field in fields(Decoding)}
@@ -57,7 +58,7 @@ class RayEngine:
             for number, places in enumerate(portions)
         ]
         replies = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map_batches(
-            drive,
+            drive,  # type: ignore[arg-type]  # Ray's own type of a function on batches names none of its arguments
             fn_kwargs={"engines": self.engines},
             batch_size=1,
             num_cpus=0,  # it waits; the engines have the processors
@@ -71,11 +72,11 @@ def rows_of(reply: Reply) -> list[Rollout]:
 
 
 class Actor:
-    """One engine in an actor of Ray's, which sets CUDA_VISIBLE_DEVICES."""
+    """One engine in a Ray actor. Ray sets CUDA_VISIBLE_DEVICES."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware, folder: str):
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, folder: str):
         os.chdir(folder)
-        self.opened = attempt(kind, policy, hardware)
+        self.opened = attempt(engine_class, policy, hardware)
 
     def facts(self) -> Reply:
         return attempt(self._facts)
@@ -94,10 +95,10 @@ class Actor:
 
 
 def connect(engines: int) -> float:
-    """Join the cluster that RAY_ADDRESS names, or start Ray here, quietly; how many GPUs it has.
+    """Join the cluster that RAY_ADDRESS names, or start Ray here; returns the number of its GPUs.
 
     Raises:
-        PolicyError: Ray is not installed, or the cluster is not reached.
+        PolicyError: Ray is not installed, or the cluster cannot be reached.
     """
     if importlib.util.find_spec("ray") is None:
         raise PolicyError("hardware.ray is true, but Ray is not installed: pip install -r requirements.txt")
@@ -135,10 +136,10 @@ def options(engines: int) -> dict[str, Any]:
 
 
 def resources(engines: int, gpus: int) -> dict[str, int]:
-    """What each engine reserves of the cluster: its GPUs, or a processor where there are no GPUs at all.
+    """The resources that each engine reserves: its GPUs, or one processor if the cluster has no GPU.
 
     Raises:
-        PolicyError: the cluster has too little: Ray would wait for ever.
+        PolicyError: the cluster is too small; Ray would wait forever.
     """
     import ray
 

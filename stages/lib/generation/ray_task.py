@@ -1,4 +1,4 @@
-"""What a task of Ray Data runs (ray.py). A file of its own: the tasks' processes need not import torch."""
+"""The function that Ray Data's tasks run (see ray.py). It has its own file so that they do not import torch."""
 
 import json
 from typing import Any

@@ -1,11 +1,11 @@
-"""Generation: prompts in, responses out, through transformers or vLLM, one engine or several.
+"""Opens engines and draws responses into a journal.
 
     kept = fitting(prompts, params.sample, context_window(params.policy))          # before any weights are loaded
     drawn = Drawn(journal, lambda: open_engine("auto", params.policy, params.hardware), params.sample, seed=0)
     drawn.draw(requests_for(kept, n=4))          # those that the journal lacks; the engine opens when it is needed
     drawn.rows(requests)                         # one row per request, in their order
 
-What an engine is, and which random numbers a request draws: stages/lib/generation/engine.py.
+engine.py defines the interface of an engine and the random stream of each request.
 """
 
 import importlib.util
@@ -31,11 +31,12 @@ __all__ = ["Drawn", "Engine", "Request", "chunks", "fitting", "open_engine", "re
 def fitting(
     prompts: Sequence[tuple[str, list[int]]], decoding: Decoding, context: int | None
 ) -> list[tuple[str, list[int]]]:
-    """The prompts that leave room for a response of `max_new_tokens` in the context window; one problem that is too
-    long must not stop a run over fifty thousand.
+    """The prompts that leave room for a response of `max_new_tokens` in the context window.
+
+    Longer ones are left out: one problem must not stop a run over fifty thousand.
 
     Raises:
-        StageError: none does.
+        StageError: no prompt fits.
     """
     room = (context or math.inf) - decoding.max_new_tokens
     kept = [prompt for prompt in prompts if len(prompt[1]) <= room]
@@ -48,13 +49,13 @@ def fitting(
 
 
 def open_engine(name: str, policy: Policy, hardware: Hardware) -> Engine:
-    """The engine by name; "auto" is vLLM where there is a GPU, else transformers.
+    """The engine by name; "auto" is vLLM if there is a GPU, else transformers.
 
-    `hardware` decides how many work side by side: on this machine, or over Ray's cluster. vLLM works in a process of
-    its own even when it is alone: the process that holds the GPU then ends with the stage, however that ends.
+    `hardware` says how many engines run at once, on this machine or in a Ray cluster. vLLM always has its own process,
+    even a single engine: the process that holds the GPU then ends with the stage, however that ends.
 
     Raises:
-        PolicyError: the policy cannot be loaded, vLLM or Ray is asked for and not installed, or GPUs are too few.
+        PolicyError: the policy cannot be loaded, vLLM or Ray is named but not installed, or there are too few GPUs.
     """
     gpus = ray.connect(hardware.engines) if hardware.ray else gpu_count()
     engine_class = VllmEngine if chosen(name, gpus) == "vllm" else TransformersEngine
@@ -69,7 +70,7 @@ def chosen(name: str, gpus: float) -> str:
     """vllm or transformers, for the value of sample.engine.
 
     Raises:
-        PolicyError: vLLM is wanted, in so many words or since there is a GPU, and is not installed.
+        PolicyError: vLLM is named, or "auto" finds a GPU, and vLLM is not installed.
     """
     installed = importlib.util.find_spec("vllm") is not None
     if name == "auto" and gpus and not installed:

@@ -1,8 +1,8 @@
-"""The vLLM engine: paged cache shared between prompts with one beginning, tensor parallelism, LoRA adapters.
+"""The vLLM engine: prefix caching, tensor parallelism, LoRA adapters.
 
-On a GPU every request has a seed of its own. vLLM's CPU build refuses those: there the generator is seeded anew at each
-call, by the name of the call's first request, so that neither two engines nor a run and its continuation draw the same
-numbers; a row then depends on the requests it is drawn with.
+On a GPU every request has its own seed. vLLM's CPU build refuses such seeds. There the generator is seeded at each call
+with the name of the call's first request. So two engines never draw the same numbers, nor do a run and its
+continuation, but a row depends on the requests drawn with it.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ class VllmEngine:
     """vLLM's offline engine."""
 
     chunk = 2048
-    batch = None
+    batch: int | None = None
 
     def __init__(self, policy: Policy, hardware: Hardware):
         self.tokenizer = load_tokenizer(policy)
@@ -56,7 +56,7 @@ class VllmEngine:
         prompts = [{"prompt_token_ids": request.prompt_ids} for request in requests]
         settings = [self._settings(request, decoding, seed) for request in requests]
         outputs = self.llm.generate(prompts, settings, use_tqdm=False, lora_request=self.adapter)
-        return [self._row(*pair) for pair in zip(requests, outputs, strict=True)]
+        return [self._row(*pair, decoding) for pair in zip(requests, outputs, strict=True)]
 
     def _settings(self, request: Request, decoding: Decoding, seed: int) -> Any:
         from vllm import SamplingParams
@@ -66,22 +66,24 @@ class VllmEngine:
             top_p=decoding.top_p,
             max_tokens=decoding.max_new_tokens,
             stop_token_ids=self.stop,
-            logprobs=0,  # of the drawn token alone
-            flat_logprobs=True,  # hence one list of numbers, in place of a dictionary per token
-            detokenize=False,  # `rollout` does it, as for every engine
+            logprobs=0,  # of the drawn token only
+            flat_logprobs=True,  # one list of numbers instead of one dictionary per token
+            detokenize=False,  # `rollout` decodes for every engine
             seed=stream_seed(seed, request) % 2**63 if self.seeded else None,
         )
 
-    def _row(self, request: Request, output: Any) -> Rollout:
+    def _row(self, request: Request, output: Any, decoding: Decoding) -> Rollout:
         best = output.outputs[0]
         tokens = list(best.token_ids)
         logprobs = [round(value, 6) for _, value in zip(tokens, best.logprobs.logprobs, strict=True)]
+        if decoding.temperature == 0:  # vLLM reports those of temperature 1; what it drew from is a point mass
+            logprobs = [0.0] * len(tokens)
         finish = "length" if best.finish_reason == "length" else "stop"
         return rollout(self.tokenizer, request, tokens, logprobs, finish)
 
 
 def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, lora: dict[str, Any]) -> Any:
-    """A `vllm.LLM`; PolicyError with vLLM's own words where it does not start."""
+    """A `vllm.LLM`; PolicyError with vLLM's own message if it does not start."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     # vLLM forks its engine's process by default, which cannot start CUDA where anything before has looked for it.
@@ -94,12 +96,13 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
             revision=revision,
             dtype=policy.dtype,
             trust_remote_code=policy.trust_remote_code,
-            max_model_len=context_window(policy),  # the one that prompts were made for
+            max_model_len=context_window(policy),  # prompts were checked against it
             tensor_parallel_size=hardware.tensor_parallel,
             gpu_memory_utilization=hardware.gpu_memory_utilization,
             enable_prefix_caching=True,
             generation_config="vllm",  # the stage's params decide, not defaults that come with the model
-            logprobs_mode="processed_logprobs",  # those of the distribution that is drawn from
+            logprobs_mode="processed_logprobs",  # those of the distribution that is drawn from: temperature, top_p
+            hf_overrides={"head_dtype": "float32"},  # logits are not rounded to bf16, as in scoring and training
             seed=0,
             **lora,
         )
@@ -153,9 +156,9 @@ def lora_request(policy: Policy) -> Any:
 
 
 def generation_config(name: str, revision: str | None, policy: Policy) -> GenerationConfig:
-    """The model's generation config; where it has none, what its config says."""
+    """The model's generation config; if it has none, one made from its config."""
     try:
-        return GenerationConfig.from_pretrained(name, revision=revision)
+        return GenerationConfig.from_pretrained(name, revision=revision or "main")
     except OSError:
         config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=policy.trust_remote_code)
         return GenerationConfig.from_model_config(config)

@@ -1,6 +1,6 @@
-"""Numbers as text, and text as files: tables in Markdown and LaTeX, JSON; written whole or not at all.
+"""Numbers as text, tables in Markdown and LaTeX, and files that are written atomically.
 
-show(0.6143, 0.6051, 0.6239)              # "0.6143 [0.6051, 0.6239]": as many digits as the interval bears
+show(0.6143, 0.6051, 0.6239)              # "0.6143 [0.6051, 0.6239]": two significant digits of the half-width
 markdown(Table(["arm"], [["SFT"]]))       # a pipe table
 """
 
@@ -23,9 +23,10 @@ class Table(NamedTuple):
 
 
 def show(value: float, low: float = NAN, high: float = NAN, digits: int | None = None) -> str:
-    """ "55.1 [52.0, 58.3]" with a true minus sign; "–" for what is not defined.
+    """ "55.1 [52.0, 58.3]" with a true minus sign; "–" for an undefined value.
 
-    digits: decimals; None: so many that half the interval has two significant digits (without one: three of the value).
+    digits: decimals; None: two significant digits of the interval's half-width (without an interval: three of the
+    value).
     """
     if math.isnan(value):
         return "–"
@@ -52,14 +53,14 @@ def p_value(p: float) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A pipe table, the first column to the left, the others to the right."""
+    """A pipe table; the first column is left-aligned, the others right-aligned."""
     rule = "|" + "|".join([" :-- ", *[" --: "] * (len(table.header) - 1)]) + "|"
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (table.header, *table.rows)]
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 
 
 def latex(table: Table, bold: set[tuple[int, int]], note: str) -> str:
-    """A booktabs table; an interval in small type; the cells (row, column) in `bold` set so."""
+    """A booktabs table with intervals in small type; cells (row, column) in `bold` are bold."""
     lines = [r"% needs \usepackage{booktabs}", r"\begin{tabular}{l" + "r" * (len(table.header) - 1) + "}", r"\toprule"]
     lines += [" & ".join(map(escape_latex, table.header)) + r" \\", r"\midrule"]
     for i, row in enumerate(table.rows):

@@ -1,18 +1,18 @@
-r"""Does a re-solved response copy the solution that it was shown, or speak of it?
+r"""Finds re-solved responses that copy the solution they were shown, or that mention it.
 
     shared = compare("So x is 3.", guide)      Shared(tokens=5, run=2, covered=0)
-    near_copy(response, guide, params.copy)    True: too much of the response stands in the guide, word by word
+    near_copy(response, guide, params.copy)    True: too much of the response is also in the guide
     mentions("As the worked solution says")    True
 
-Compared are words, numbers and single symbols, small letters and capitals alike. What changes only how a text looks is
-left out first: white space, dollar signs, LaTeX's spaces and sizes of brackets, emphasis, GSM8K's <<2+3=5>>. So the
-check needs no tokenizer, and reformatting hides no copy.
+The comparison uses words, numbers and single symbols without case. Formatting is removed first: white space, dollar
+signs, LaTeX's spaces and bracket sizes, emphasis, GSM8K's <<2+3=5>>. So the check needs no tokenizer, and reformatting
+hides no copy.
 
-Time is linear in both texts, whatever stands in them: the guide becomes a suffix automaton, through which the response
-is read once (Blumer et al. 1985, "The smallest automaton recognizing the subwords of a text"). Sets of n-grams give the
-same `covered` in two thirds of the time (27,680 pairs of real solutions and edited copies), but no `run`. Without
-`copy.run` fewer edited copies are found (one word in 10 changed: 74.0 % for 75.6 %), hence the automaton. Sets of runs
-as long as half a response would take quadratic time.
+Time is linear in both texts for any input: the response is read once through a suffix automaton of the guide (Blumer et
+al. 1985, "The smallest automaton recognizing the subwords of a text"). Sets of n-grams give the same `covered` in two
+thirds of the time (27,680 pairs of real solutions and edited copies), but no `run`. Without `copy.run` the check finds
+fewer edited copies (one word in 10 changed: 74.0 % instead of 75.6 %). Sets of runs as long as half a response would
+take quadratic time.
 """
 
 import re
@@ -22,7 +22,7 @@ from functools import lru_cache
 
 from stages.lib.run.params import Copy
 
-LONGEST = 50_000  # tokens of either text that are compared: far more than a context window shows
+LONGEST = 50_000  # tokens of each text that are compared: far more than a context window holds
 _LOOKS = re.compile(
     r"<<[^<>]*>>"  # GSM8K's calculator notes
     r"|\\(?:left|right|[bB]igg?[lr]?|displaystyle|quad|qquad|text(?:bf|it|rm)?|math(?:rm|bf|it))(?![a-zA-Z])"
@@ -31,8 +31,8 @@ _LOOKS = re.compile(
 _SPELLINGS = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _TOKEN = re.compile(r"\\[a-zA-Z]+|[^\W\d_]+|\d+|[^\w\s]|_")
 
-# How a text speaks of a solution that it was shown. Not "the solution of the equation", "the solution set", "the given
-# equation", "the solution above the x-axis", "the above reasoning": tests/rewriting/mentions.py has both kinds.
+# Phrases that mention a solution that was shown. Not matched: "the solution of the equation", "the solution set", "the
+# given equation", "the solution above the x-axis", "the above reasoning". tests/rewriting/mentions.py has both kinds.
 _SHOWN = r"""(?:worked(?:[ -]out)?|provided|reference|given|supplied|presented|suggested|sample|example|model|partial
     |official|(?:expert|author|teacher)(?:['’]?s)?)"""
 _TEXT = r"(?:solutions?|demonstration|explanation|derivation|reasoning|walkthrough)"
@@ -79,8 +79,11 @@ _MENTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What a response of `tokens` tokens has in common with a guide: the longest `run` of consecutive tokens that
-    stands in both, and how many of its tokens are `covered` by runs of at least n that do."""
+    """The overlap of a response with a guide, in tokens.
+
+    tokens: length of the response; run: longest run of consecutive tokens that both texts hold; covered: tokens of the
+    response inside shared runs of at least n.
+    """
 
     tokens: int
     run: int
@@ -88,9 +91,9 @@ class Shared:
 
 
 def near_copy(response: str, guide: str, copy: Copy) -> bool:
-    """Whether too much of the response stands in the guide: as one run, or as n-grams (n: `copy.words`) together.
+    """Whether too much of the response is in the guide, as one run or as n-grams (n: `copy.words`) together.
 
-    A response of fewer than 2n tokens is none: a short solution leaves little choice of words.
+    A response of fewer than 2n tokens is never a copy: a short solution leaves little choice of words.
     """
     shared = compare(response, guide, copy.words)
     long_enough = shared.tokens >= 2 * copy.words
@@ -98,13 +101,13 @@ def near_copy(response: str, guide: str, copy: Copy) -> bool:
 
 
 def mentions(response: str) -> bool:
-    """Whether the response speaks of a solution, answer or hint that was given, or of the wish for its own way."""
+    """Whether the response mentions a given solution, answer or hint, or the request to solve it its own way."""
     return _MENTION.search(" ".join(response.split())) is not None
 
 
 def compare(response: str, guide: str, n: int) -> Shared:
-    """The tokens that both texts have in common: the longest run, and all that n-grams of the guide cover (as
-    "coverage" in Grusky et al. 2018, "Newsroom", with fragments of at least n)."""
+    """The overlap of both texts: the longest run, and the tokens that n-grams of the guide cover ("coverage" of Grusky
+    et al. 2018, "Newsroom", with fragments of at least n)."""
     found = common_suffixes(tokens(response), tokens(guide))
     covered, end = 0, 0  # end: tokens up to here are counted
     for place, length in enumerate(found, 1):
@@ -115,13 +118,13 @@ def compare(response: str, guide: str, n: int) -> Shared:
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """Words, numbers, LaTeX commands and single symbols of a text, without what concerns only its looks."""
+    """Words, numbers, LaTeX commands and single symbols of a text, without formatting."""
     plain = _SPELLINGS.sub(r"\\frac", _LOOKS.sub(" ", text)).casefold()
     return tuple(_TOKEN.findall(plain)[:LONGEST])
 
 
 def common_suffixes(text: Sequence[str], guide: tuple[str, ...]) -> list[int]:
-    """For every place in `text`: how many tokens up to and with it, at most, stand in `guide` as one run."""
+    """For every position in `text`: the length of the longest run that ends there and is in `guide`."""
     follow, link, length = _automaton(guide)
     found, state, size = [], 0, 0
     for token in text:
@@ -136,7 +139,7 @@ def common_suffixes(text: Sequence[str], guide: tuple[str, ...]) -> list[int]:
 
 @lru_cache(maxsize=4)  # the responses to one problem follow each other
 def _automaton(guide: tuple[str, ...]) -> tuple[list[dict[str, int]], list[int], list[int]]:
-    """The suffix automaton: per state its transitions, its suffix link, the length of its longest run."""
+    """The suffix automaton: per state the transitions, the suffix link, and the length of its longest run."""
     follow: list[dict[str, int]] = [{}]
     link, length, last = [-1], [0], 0
     for token in guide:
@@ -155,7 +158,7 @@ def _automaton(guide: tuple[str, ...]) -> tuple[list[dict[str, int]], list[int],
 
 
 def _split(follow: list[dict[str, int]], link: list[int], length: list[int], state: int, token: str) -> int:
-    """The state of exactly the runs that `state` and `token` make; one that holds longer ones is divided."""
+    """The state for the runs of `state` followed by `token`; a state that holds longer runs too is split."""
     target = follow[state][token]
     if length[target] == length[state] + 1:
         return target

@@ -1,13 +1,12 @@
-r"""Guides: what a re-solving prompt shows of the expert's solution, and how much of it.
+r"""Guides: the part of the expert's solution that a re-solving prompt shows.
 
     guide("half", problem)                                   "Gains: 5 + 9 = 14."
     make = Guided("solution", tokenizer, params.prompt, params.resolve, context=4096)
     make(problem)                                            GuidedPrompt(ids=[...], shortened=False)
 
-A guide is shortened where it alone has more than `resolve.guide_tokens` tokens, or where the prompt and
-`resolve.max_new_tokens` would not fit the context window. Only the guide is ever cut: the chat template's scaffold, the
-system text, the problem and the instruction stay. Tokenization is not additive, so every limit is checked on the
-rendered and tokenized whole, never on a sum of parts.
+A guide is shortened if it has more than `resolve.guide_tokens` tokens, or if prompt and `resolve.max_new_tokens` exceed
+the context window. Only the guide is cut; chat template, system text, problem and instruction stay. Tokenization is not
+additive, so limits are checked on the rendered and tokenized whole, never on a sum of parts.
 """
 
 import re
@@ -22,13 +21,13 @@ from stages.lib.run.params import ParamsError, Prompt, Resolve
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CUT = "\n..."  # stands where a guide was shortened
+CUT = "\n..."  # marks the place where a guide was shortened
 _FINAL = re.compile(
     r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])|####|<answer>|答案|\banswers?\b|\b(?:option|choice)\s+is\b", re.I
 )
 _END = re.compile(r"[.!?]+(?=\s)|\n")
 _WORD_END = re.compile(r"\S+\Z")
-_LONGEST_WORD = 40  # characters; text without white space is cut anywhere
+_LONGEST_WORD = 40  # characters; longer text without white space is cut anywhere
 
 
 class GuideError(StageError):
@@ -37,20 +36,22 @@ class GuideError(StageError):
 
 @dataclass(frozen=True, slots=True)
 class GuidedPrompt:
-    """A re-solving prompt as token ids, up to where the response begins; `shortened`: its guide was cut."""
+    """A re-solving prompt as token ids up to the start of the response; `shortened`: its guide was cut."""
 
     ids: list[int]
     shortened: bool
 
 
 def guide(kind: str, row: Problem) -> str:
-    """The guide of a kind in full; the kinds are those of `GUIDES`."""
+    """The full guide; `kind` is a key of `GUIDES`."""
     return GUIDES[kind](row.solution or "", row.answer)
 
 
 def first_half(solution: str) -> str:
-    """Half of the solution's words at most, up to the end of a line or sentence where one is near, and never as far as
-    a final answer; nothing of a solution of one word."""
+    """At most half of the solution's words, cut at the end of a nearby line or sentence.
+
+    The cut always stops before a final answer. A one-word solution yields an empty guide.
+    """
     words = list(re.finditer(r"\S+", solution))
     end = words[len(words) // 2 - 1].end() if len(words) > 1 else 0
     final = _FINAL.search(solution, 0, end)
@@ -79,7 +80,7 @@ def known_guide(kind: str) -> str:
 
 
 class Guided:
-    """Makes the guided prompts of one kind; `context` is the context window in tokens, None where there is none."""
+    """Makes the guided prompts of one kind. context: the context window in tokens, None if unknown."""
 
     def __init__(
         self, kind: str, tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, resolve: Resolve, context: int | None
@@ -92,7 +93,7 @@ class Guided:
         """The prompt of one problem.
 
         Raises:
-            GuideError: it does not fit the context window, even with an empty guide.
+            GuideError: the prompt does not fit the context window, even with an empty guide.
         """
         whole = guide(self.kind, row)
         ids = self._encoded(row, whole)
@@ -107,7 +108,7 @@ class Guided:
         return GuidedPrompt(self._longest(row, whole) or fewest, shortened=True)
 
     def _longest(self, row: Problem, whole: str) -> list[int] | None:
-        """The prompt with as much of the guide as fits, by bisection over its characters; None where nothing does."""
+        """The prompt with as much of the guide as fits (bisection over its characters); None if nothing fits."""
         low, high, best = 0, len(whole), None  # whole[:low] fits or is empty, whole[:high] does not fit
         while high - low > 1:
             middle = (low + high) // 2
@@ -129,7 +130,7 @@ class Guided:
 
 
 def shortened(text: str, end: int) -> str:
-    """`text` up to `end` characters at most, no word, number or formula cut in two, and with a mark of the cut."""
+    """At most `end` characters of `text` plus the mark CUT; no word, number or formula is cut in two."""
     kept = text[:end]
     if not text[end : end + 1].isspace() and (word := _WORD_END.search(kept, max(0, end - _LONGEST_WORD))):
         kept = kept[: word.start()]

@@ -1,8 +1,9 @@
-"""Verdicts on re-solved responses, streaming: what verify and resolve's waves share.
+"""Verdicts on re-solved responses, row by row; used by verify and by the waves of resolve.
 
     for verdict in judge_resolved(rows, {"train-17": problem}, "solution", params.verify, params.copy, workers=2): ...
 
-Beyond the final answer they are checked for copying the guide and for speaking of it (`copying`).
+A correct response is also checked for copying the guide and for mentioning it (copies.py), and for wrong steps if
+verify.unsound is reject (soundness.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,12 +13,13 @@ from itertools import tee
 from stages.lib.records import Problem, Rollout, Verdict
 from stages.lib.rewriting.copies import mentions, near_copy
 from stages.lib.rewriting.guides import guide
+from stages.lib.rewriting.soundness import unsound
 from stages.lib.run.params import Copy, Verify
 from stages.lib.verifier.verdicts import judge
 
 NEAR_COPY = "near_copy"
 MENTIONS_SOLUTION = "mentions_solution"
-KEPT = "_kept"  # behind either, where copy.action is flag: the verdict stays and the reason counts it
+KEPT = "_kept"  # suffix of both reasons with copy.action flag: the verdict stays, the reason counts it
 
 
 def judge_resolved(
@@ -28,25 +30,26 @@ def judge_resolved(
     copy: Copy,
     workers: int | None = None,
 ) -> Iterator[Verdict]:
-    """As `judge`, for responses to the guide of a kind: what copies it or speaks of it is not correct (copy.action
-    reject), or is counted under a reason of its own (flag).
+    """As `judge`, for responses to guides of one kind. A response that copies or mentions its guide becomes incorrect
+    (copy.action reject) or is counted under a separate reason (flag).
 
-    Only right answers are checked: a wrong one keeps its reason. The response is compared with the guide in full, also
-    where the prompt showed less of it: what was not shown cannot have been copied.
+    Only correct answers are checked; a wrong one keeps its reason. The response is compared with the full guide even if
+    the prompt showed a shortened one: text that was not shown cannot have been copied.
 
     Raises:
-        RecordError: a row's id is no problem's.
+        RecordError: a row's id belongs to no problem.
     """
     to_judge, to_check = tee(rows)
     for verdict in judge(to_judge, problems, verify, workers):
         row = next(to_check)
         fault = _fault(row.response, problems[row.id], kind, copy) if verdict.correct else None
-        yield _marked(verdict, fault, copy) if fault else verdict
+        verdict = _marked(verdict, fault, copy) if fault else verdict
+        flaw = unsound(verify, problems[row.id], row.response) if verdict.correct else None
+        yield replace(verdict, correct=False, reason=flaw) if flaw else verdict
 
 
 def _fault(response: str, problem: Problem, kind: str, copy: Copy) -> str | None:
-    """The reason that the copy check has against a response, if any. A guide of the answer alone holds nothing that
-    could be copied."""
+    """The reason to reject a correct response, or None. A guide with only the answer holds nothing to copy."""
     if copy.action == "ignore":
         return None
     if mentions(response):

@@ -7,7 +7,7 @@ What each key means is said once, in params.yaml. A key that no dataclass has, a
 and a value out of range are all `ParamsError`s that name the key and, for an unknown one, the nearest valid one.
 
 No stage depends on this file, so that a new param re-runs only what it can change. Hence it holds no behaviour and no
-default that shapes a result: those stand beside the code that uses them.
+default that shapes a result (`Waves.first` apart): those stand beside the code that uses them.
 """
 
 from dataclasses import dataclass
@@ -31,16 +31,20 @@ the value.
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(Strict):
+    """The policy that is trained: a folder or a hub id, and the file or folder that DVC hashes for it."""
+
     name: str
     revision: str | None
     files: str
     dtype: Literal["float32", "bfloat16", "auto"]
     trust_remote_code: bool
-    deterministic: bool = False
+    deterministic: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt(Strict):
+    """The words of the plain and of the guided prompt."""
+
     system: str | None
     instruction: str
     guided: str
@@ -61,6 +65,8 @@ class Mapping(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Problems(Strict):
+    """Where training problems come from, and how many."""
+
     source: str
     files: str
     mapping: str | Mapping | None
@@ -89,6 +95,8 @@ class Source(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap(Strict):
+    """When a training problem counts as nearly a benchmark problem, and what becomes of it."""
+
     action: Literal["drop", "report"]
     words: Annotated[int, Field(ge=1)]
     share: Annotated[float, Field(ge=0.01, le=1.0)]
@@ -96,6 +104,8 @@ class Overlap(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmarks(Strict):
+    """Where benchmark problems come from, and how many of each."""
+
     sources: Distinct[Source]
     files: str
     n: Annotated[int, Field(ge=1)]
@@ -105,7 +115,7 @@ class Benchmarks(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding(Strict):
-    """How responses are drawn: shared by sample, resolve and evaluate."""
+    """How responses are drawn: shared by sample, resolve and, at each of its temperatures, evaluate."""
 
     n: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0.0, le=10.0)]
@@ -123,29 +133,43 @@ class Waves(Decoding):
 
     @property
     def first(self) -> int:
-        """How many responses every problem gets, whatever they say: pass rates may be taken from these alone."""
+        """How many responses every problem gets, whatever they say: pass rates may be taken from these alone.
+
+        The one definition here: sampling and the reports both need it and share no other file. No stage depends on this
+        file, so after an edit run `dvc repro --force` from sample on.
+        """
         return min(self.n, self.wave) if self.adaptive else self.n
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Waves):
+    """How the policy answers the training problems."""
+
     engine: Literal["auto", "transformers", "vllm"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resolve(Waves):
+    """How the policy solves again, with a guide, what it failed."""
+
     guides: Distinct[Literal["solution", "answer", "half"]]
     guide_tokens: Annotated[int, Field(ge=1)] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verify(Strict):
+    """How an answer is read from a response; timeout: processor seconds of the slow path."""
+
     markers: bool
     timeout: Annotated[float, Field(ge=0.1, le=3600.0)]
+    steps: Literal["none", "testbed"]
+    unsound: Literal["flag", "reject"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copy(Strict):
+    """When a re-solved response counts as a copy of its guide, and what becomes of it."""
+
     action: Literal["reject", "flag", "ignore"]
     run: Annotated[float, Field(ge=0.01, le=1.0)]
     overlap: Annotated[float, Field(ge=0.01, le=1.0)]
@@ -154,6 +178,8 @@ class Copy(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Merge(Strict):
+    """How one of several correct responses is chosen."""
+
     seed: int
 
 
@@ -168,12 +194,16 @@ class Grid(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Clip(Strict):
+    """Bounds of an importance weight."""
+
     low: Annotated[float, Field(ge=0.0, le=1e6)]
     high: Annotated[float, Field(ge=0.0, le=1e6)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Strict):
+    """Options of the losses."""
+
     kl: Annotated[float, Field(ge=0.0, le=1e6)]
     kl_direction: Literal["forward", "reverse"]
     weight_normalisation: Literal["none", "mean-one"]
@@ -184,6 +214,8 @@ class Loss(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Lora(Strict):
+    """Low-rank adapters; rank 0 trains all weights."""
+
     rank: Annotated[int, Field(ge=0)]
     alpha: Annotated[float, Field(ge=0.0, le=1e6)]
     dropout: Annotated[float, Field(ge=0.0, le=0.99)]
@@ -192,6 +224,8 @@ class Lora(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Strict):
+    """How the policy is trained."""
+
     learning_rate: Annotated[float, Field(ge=0.0, le=10.0)]
     epochs: Annotated[float, Field(ge=1e-6, le=1e6)]
     batch_size: Annotated[int, Field(ge=1)]
@@ -207,7 +241,25 @@ class Train(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluate(Strict):
+    """How the benchmarks are answered; each of the temperatures is a run of its own, the first is the tables'."""
+
+    n: Annotated[int, Field(ge=1)]
+    temperatures: Annotated[list[Annotated[float, Field(ge=0.0, le=10.0)]], Field(min_length=1)]
+    top_p: Annotated[float, Field(ge=1e-6, le=1.0)]
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    seed: int
+
+    def decoding(self, temperature: float) -> Decoding:
+        """At temperature 0 one response: greedy decoding gives no other."""
+        return Decoding(n=self.n if temperature > 0 else 1, temperature=temperature, top_p=self.top_p,
+                        max_new_tokens=self.max_new_tokens, seed=self.seed)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report(Strict):
+    """How intervals, tables and figures are made."""
+
     resamples: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(ge=0.5, le=0.999)]
     seed: int
@@ -215,13 +267,16 @@ class Report(Strict):
     clip_high: Annotated[float, Field(ge=1.0, le=1e6)]
     bins: Annotated[int, Field(ge=1)]
     examples: Annotated[int, Field(ge=0)]
+    in_distribution: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware(Strict):
+    """Machine settings: they affect speed and memory."""
+
     generation_batch: Annotated[int, Field(ge=1)]
     score_batch: Annotated[int, Field(ge=1)]
-    train_batch: Annotated[int, Field(ge=1)]
+    train_tokens: Annotated[int, Field(ge=1)]
     gradient_checkpointing: bool
     checkpoint_every: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=0)]
@@ -234,6 +289,8 @@ class Hardware(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Params(Strict):
+    """params.yaml whole."""
+
     policy: Policy
     prompt: Prompt
     problems: Problems
@@ -246,7 +303,7 @@ class Params(Strict):
     grid: Grid
     loss: Loss
     train: Train
-    evaluate: Decoding
+    evaluate: Evaluate
     report: Report
     hardware: Hardware
 

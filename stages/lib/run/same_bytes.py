@@ -1,11 +1,11 @@
-"""The same bytes on every x86-64 processor with AVX2: what the numeric libraries must be told before they are imported.
+"""The same bytes on every x86-64 processor with AVX2: environment variables to set before numeric libraries load.
 
     begin()        # in the first lines of a program; stages/__init__.py does it for every stage
 
-MKL, ATen, oneDNN, OpenBLAS, NumPy and Arrow each choose their code by the processor, and sums then differ in their last
-bits. NumPy's, OpenBLAS's and Arrow's choice is always held to AVX2: statistics and tables cost the same. Torch's is
-held where `policy.deterministic` is true, on the CPU even where there is a GPU; training then takes longer (measured in
-docs/reproducibility.md). All of it holds in the processes that a stage starts, whatever the caller's environment said.
+MKL, ATen, oneDNN, OpenBLAS, NumPy and Arrow choose their code by processor, so sums differ in their last bits. NumPy,
+OpenBLAS and Arrow are always limited to AVX2; statistics and tables take the same time. Torch is limited if
+`policy.deterministic` is true. It then uses the CPU even if there is a GPU, and training takes longer (measured in
+docs/reproducibility.md). The variables override the caller's and hold in all processes that a stage starts.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib.run.params import root
+from stages.lib.run.checkout import root
 
 AVX512 = "AVX512F AVX512CD AVX512_KNL AVX512_KNM AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 ALWAYS = {
@@ -40,21 +40,25 @@ CONFLICTING = (  # older names of the same settings, and what NumPy refuses besi
 )  # fmt: skip
 
 
-def begin() -> None:
-    """Set the environment of this process and of those that it starts; say so where that does not help."""
+def begin(deterministic: bool | None = None) -> None:
+    """Set the environment of this process and of those that it starts; say so where that does not help.
+
+    deterministic: whether torch is held, too; None: as params.yaml says.
+    """
+    held = asked() if deterministic is None else deterministic
     reason = obstacle()
     if not reason:
         for name in CONFLICTING:
             os.environ.pop(name, None)
         os.environ.update(ALWAYS)
-    if asked() and reason:
+    if held and reason:
         print(f"policy.deterministic: last bits may differ from other machines': {reason}", file=sys.stderr)
-    elif asked():
+    elif held:
         os.environ.update(TORCH)
 
 
 def asked() -> bool:
-    """`policy.deterministic` of params.yaml; whatever is wrong with that file, `params.load` says."""
+    """`policy.deterministic` of params.yaml; errors in that file are left to `params.load`."""
     try:
         found = YAML(typ="safe").load((root() / "params.yaml").read_text(encoding="utf-8"))
         return found["policy"]["deterministic"] is True

@@ -1,10 +1,11 @@
-"""What the policy says about given tokens: log-probability and entropy per response token, in float32.
+"""Log-probability and entropy of every response token under a policy, in float32.
 
     scorer = Scorer(model)
     scorer.score([[1, 5, 9]], [[7, 8, 2]])  # [(log p, entropy)], two float32 arrays of 3 each
 
 Logits are made a slice at a time and only where a response token is predicted, so a vocabulary of 150,000 does not
-decide how many responses fit into a batch.
+decide how many responses fit into a batch. They are float32 where the policy is bf16, too (`wide_logits`), except for
+models that change them after the output layer.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+
+from stages.lib.policy import wide_logits
 
 SLICE = 2**26  # logits held in float32 at once: 256 MB
 
@@ -33,7 +36,7 @@ class Scorer:
     ) -> list[Scores]:
         """log softmax(logits / temperature) of each response token and the entropy of the same distribution, in nats.
 
-        Padded on the right: under a causal mask nothing that is scored sees the padding.
+        Padding is on the right: under a causal mask no scored token sees it.
         """
         ids, mask, predicts = _pad(prompts, responses, self.model.device)
         targets = torch.tensor([token for response in responses for token in response], device=self.model.device)
@@ -42,7 +45,7 @@ class Scorer:
         return list(zip(np.split(logp, ends), np.split(entropy, ends), strict=True))
 
     def batched(self, pairs: list[Pair], size: int, temperature: float = 1.0) -> list[Scores]:
-        """`score` for any number of (prompt, response) pairs: `size` at a time, like lengths together, order kept."""
+        """`score` for any number of (prompt, response) pairs, in batches of `size` similar lengths; order is kept."""
         order = sorted(range(len(pairs)), key=lambda i: -sum(map(len, pairs[i])))
         done: dict[int, Scores] = {}
         for start in range(0, len(order), size):
@@ -57,7 +60,8 @@ class Scorer:
             states = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
             states, head = states[predicts], self.model.get_output_embeddings()
             width = max(1, SLICE // head.weight.shape[0])
-            logits = (head(part) for part in states.split(width))
+            bias = getattr(head, "bias", None)
+            logits = (wide_logits(part, head.weight, bias) for part in states.split(width))
         else:
             logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[predicts]
             width = max(1, SLICE // logits.shape[-1])
@@ -77,7 +81,7 @@ def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor
 def _pad(
     prompts: Sequence[list[int]], responses: Sequence[list[int]], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids, attention mask and where the next token is a response token, all [B, T]."""
+    """Token ids, attention mask, and whether the next token is a response token; all [B, T]."""
     rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
     width = max(map(len, rows))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
@@ -89,7 +93,7 @@ def _pad(
 
 @torch.inference_mode()
 def _head_is_plain(model: PreTrainedModel) -> bool:
-    """Whether logits are just the output embedding of the last hidden state; some models scale or cap them after."""
+    """Whether logits equal the output layer on the last hidden state; some models scale or cap them afterwards."""
     ids = torch.arange(4, device=model.device)[None]
     head = model.get_output_embeddings()
     if head is None:

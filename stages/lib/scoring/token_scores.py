@@ -1,11 +1,11 @@
-"""Per-token scores on disk: data/scores.parquet, one row per response token.
+"""The file of scores, data/scores.parquet: one row per response token.
 
     id        source    position  token_id  logp     logp_behaviour  entropy
     train-0   self      0         17        -0.31    -0.31           0.62
     train-3   resolved  0         17        -1.20    -0.08           1.41     logp_behaviour: under the guided prompt
     train-4   expert    0         31        -4.02    null            1.10     the expert's density is unknown
 
-A row group holds whole responses, so a reader can go through the file one group at a time.
+A row group holds whole responses, so a reader can take one group at a time.
 """
 
 import os
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from stages.lib.records import RecordError
 from stages.lib.run.restart import checksum, say_damaged
 
-BENCHMARK = "benchmark"  # the source of the expert's solutions to benchmark problems; their id: benchmark/id
+BENCHMARK = "benchmark"  # source of the expert's solutions to benchmark problems; their id: benchmark/id
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -47,12 +47,12 @@ class ResponseScores:
 
 
 def write_part(folder: Path, number: int, responses: Sequence[ResponseScores]) -> Path:
-    """One row group, written atomically, under a name that holds the checksum of its bytes: 000002-1c291ca3.parquet."""
+    """Write one row group atomically; its name holds the checksum of its bytes: 000002-1c291ca3.parquet."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{number:06}.tmp"
     table = _table(responses) if responses else SCHEMA.empty_table()  # all of them too long for the context
     pq.write_table(table, partial, row_group_size=max(1, len(table)))
-    with partial.open("rb") as file:  # a restart trusts in a part that is there
+    with partial.open("rb") as file:  # a restart relies on an existing part
         os.fsync(file.fileno())
     path = _part_name(partial)
     os.replace(partial, path)
@@ -60,7 +60,7 @@ def write_part(folder: Path, number: int, responses: Sequence[ResponseScores]) -
 
 
 def find_part(folder: Path, number: int) -> Path | None:
-    """The part of that number; one whose bytes are no longer those of its name is removed, with a line on stderr."""
+    """The part of that number; one that does not match its checksum is removed, with a line on stderr."""
     for path in folder.glob(f"{number:06}-*.parquet"):
         if _part_name(path) == path:
             return path
@@ -90,7 +90,7 @@ def _table(responses: Sequence[ResponseScores]) -> pa.Table:
 
 
 def join(parts: Sequence[Path], path: Path) -> int:
-    """Concatenate parts into one file, a part a row group; returns the number of rows."""
+    """Concatenate parts into one file, one row group per part; returns the number of rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
     rows = 0
@@ -107,7 +107,7 @@ def join(parts: Sequence[Path], path: Path) -> int:
 
 
 def groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The file's row groups one after another, with these columns.
+    """Yield the file's row groups with these columns.
 
     Raises:
         RecordError: no such file, or not a scores file.

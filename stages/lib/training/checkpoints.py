@@ -1,11 +1,11 @@
-"""Restart points of training: picked up only if they still are what was written.
+"""Checkpoints of training: finds the newest one that is undamaged.
 
 last_checkpoint(folder, fsdp=False)   # "…/checkpoint-50"; the one before it if that one is damaged
 
-The Trainer writes them. Their weights are safetensors; optimizer, scheduler and random states are torch files, which it
-loads with `weights_only`: tensors and plain values, no code. (Sharded FSDP checkpoints are torch's own format, whose
-index is a pickle: what lies in .scratch/ is this run's own.) Each has checksums (see restart.py), and so is
-the initial policy on the probe, start/, which a restart cannot make again: its policy is no longer the initial one.
+The Trainer writes them. Weights are safetensors. Optimizer, scheduler and random states are torch files, loaded with
+`weights_only`: tensors and plain values, no code. Sharded FSDP checkpoints use torch's own format with a pickled index;
+only this run writes to .scratch/. Each checkpoint has checksums (see run/restart.py). So has reference/, the reference
+policy on the probe: a restart cannot compute it again, because its policy has already changed.
 """
 
 import errno
@@ -20,15 +20,15 @@ from stages.lib.policy import out_of_memory
 from stages.lib.run.errors import StageError
 from stages.lib.run.restart import verified
 
-START = "start"  # the folder of the initial policy on the probe
+REFERENCE = "reference"  # folder of the reference policy on the probe
 
 
 @contextmanager
 def readable(checkpoint: str | None) -> Iterator[None]:
-    """What a damaged checkpoint raises, as one line."""
+    """Turn the error of a damaged checkpoint into one line."""
     try:
         yield
-    except Exception as error:  # safetensors, zip, pickle and JSON fail in ways of their own
+    except Exception as error:  # safetensors, zip, pickle and JSON each raise their own exception types
         if out_of_memory(error) or getattr(error, "errno", None) not in (None, errno.ENOENT):
             raise
         reason = " ".join(str(error).split())[:200]
@@ -39,12 +39,12 @@ def readable(checkpoint: str | None) -> Iterator[None]:
 
 
 def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
-    """The newest checkpoint that was written to its end and is intact; damaged ones are removed, with a line on stderr.
+    """The newest complete and undamaged checkpoint; damaged ones are removed, with a line on stderr.
 
-    Of several processes the first looks, and tells the others: reading all of a checkpoint once is enough.
+    Of several processes, only the first reads the checkpoints; it tells the others.
 
     Raises:
-        StageError: it was written under FSDP and this run is not under it, or the other way round.
+        StageError: the checkpoint was written under FSDP and this run does not use it, or the other way round.
     """
     together = dist.is_available() and dist.is_initialized()
     found: list[tuple[str | None, bool]] = [newest(folder) if not together or dist.get_rank() == 0 else (None, fsdp)]
@@ -58,9 +58,9 @@ def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
 
 
 def newest(folder: Path) -> tuple[str | None, bool]:
-    """The newest intact checkpoint, and whether it was written under FSDP."""
+    """The newest undamaged checkpoint, and whether it was written under FSDP."""
     points = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    if points and not verified(folder / START, "without it training begins again"):
+    if points and not verified(folder / REFERENCE, "without it training begins again"):
         drop_checkpoints(folder)
         return None, False
     for path in points:
@@ -71,6 +71,6 @@ def newest(folder: Path) -> tuple[str | None, bool]:
 
 
 def drop_checkpoints(folder: Path) -> None:
-    """Remove the restart points of a run."""
-    for path in (*folder.glob("checkpoint-*"), *folder.glob(START)):
+    """Remove the checkpoints of a run."""
+    for path in (*folder.glob("checkpoint-*"), *folder.glob(REFERENCE)):
         shutil.rmtree(path)

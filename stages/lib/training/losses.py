@@ -1,13 +1,13 @@
-"""The losses: token weights as pure functions, and the divergence that keeps the policy near its start.
+"""The losses: token weights as pure functions, and the KL penalty to the reference policy.
 
-    loss = a * sum_t -w_t log p_t  +  b * sum_t KL_t          p_t = pi_theta(y_t | x, y_<t)
+    loss = scale * sum_t -w_t log p_t  +  kl_scale * sum_t KL_t          p_t = pi_theta(y_t | x, y_<t)
 
 w_t comes from one function of WEIGHTS and is a constant to the gradient; KL_t is the divergence between the initial
-policy pi_0 and pi_theta over the whole vocabulary. a and b carry the normalisation over the whole optimizer step
-(a = 1 / response tokens, b = beta / response tokens). To add a loss: a function below, its line in WEIGHTS, a
-test; `grid.loss` may then name it.
+policy pi_0 (the reference policy) and pi_theta over the whole vocabulary. The two factors carry the normalisation over
+the whole optimizer step (scale = 1 / response tokens, kl_scale = beta / response tokens). To add a loss: a function
+below, its line in WEIGHTS, a test; `grid.loss` may then name it.
 
-Shapes: C tokens (a chunk of them, see `head`), V vocabulary.
+Shapes: C tokens (one chunk, see fused_loss.py), V vocabulary.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,19 @@ from stages.lib.run.config import from_dict
 from stages.lib.run.params import Clip, Loss, ParamsError
 
 TOP = 20  # how many of the most probable tokens EAFT's entropy looks at
-NEEDS_START = ("iw-sft",)  # these weights look at the initial policy,
+NEEDS_REFERENCE = ("iw-sft",)  # these weights look at the initial policy,
 NEEDS_BEHAVIOUR = ("ratio",)  # these at the recorded behaviour
 
 
 class Tokens:
-    """What a weight may look at, one value per token; computed when first asked for."""
+    """The quantities that a weight may use, one value per token; computed on first access."""
 
     def __init__(
-        self, log_probs: Tensor, targets: Tensor, start: Tensor | None = None, behaviour: Tensor | None = None
+        self, log_probs: Tensor, targets: Tensor, reference: Tensor | None = None, behaviour: Tensor | None = None
     ):
         self.log_probs = log_probs  # [C, V] of pi_theta
         self.targets = targets  # [C]
-        self.start = start  # [C, V] of pi_0
+        self.reference = reference  # [C, V] of pi_0
         self.behaviour = behaviour  # [C] log b_t as recorded when the response was sampled, 0 where b is taken as 1
 
     @cached_property
@@ -43,10 +43,10 @@ class Tokens:
         return _at(self.log_probs, self.targets)
 
     @cached_property
-    def start_logp(self) -> Tensor:
+    def ref_logp(self) -> Tensor:
         """log pi_0(y_t | x, y_<t), [C]."""
-        assert self.start is not None, "this loss needs the initial policy"
-        return _at(self.start, self.targets)
+        assert self.reference is not None, "this loss needs the initial policy"
+        return _at(self.reference, self.targets)
 
     @cached_property
     def entropy(self) -> Tensor:
@@ -71,18 +71,18 @@ def dft(tokens: Tokens, options: Loss) -> Tensor:
 
 
 def ratio(tokens: Tokens, options: Loss) -> Tensor:
-    """w = clip(p_t / b_t, low, high): the importance weight itself, b_t being known where we sampled (ours)."""
+    """w = clip(p_t / b_t, low, high): the importance weight with the recorded b_t (ours)."""
     assert tokens.behaviour is not None, "the ratio loss needs the recorded behaviour log-probabilities"
     return (tokens.logp - tokens.behaviour).exp().clamp(options.clip.low, options.clip.high)
 
 
 def iw_sft(tokens: Tokens, options: Loss) -> Tensor:
     """w = clip(p_t / pi_0(y_t), low, high): the per-token form of importance-weighted SFT (arXiv 2507.12856)."""
-    return (tokens.logp - tokens.start_logp).exp().clamp(options.clip.low, options.clip.high)
+    return (tokens.logp - tokens.ref_logp).exp().clamp(options.clip.low, options.clip.high)
 
 
 def eaft(tokens: Tokens, options: Loss) -> Tensor:
-    """w = (H_top20 / 3)^alpha, ln 20 being about 3: confident tokens teach less (EAFT, arXiv 2601.02151)."""
+    """w = (H_top20 / 3)^alpha; 3 is about ln 20, so confident tokens weigh less (EAFT, arXiv 2601.02151)."""
     return (tokens.top_entropy / 3) ** options.eaft_alpha
 
 
@@ -103,10 +103,10 @@ WEIGHTS: dict[str, Callable[[Tokens, Loss], Tensor]] = {
 
 
 def named(name: str, options: Loss) -> tuple[str, Loss]:
-    """A name of `grid.loss` as its weights and options: `dft` takes loss.kl, `dft-kl0.05` a penalty of its own.
+    """Split a name of `grid.loss` into weights and options: `dft` takes loss.kl, `dft-kl0.05` sets it to 0.05.
 
     Raises:
-        ParamsError: no such weights, or no number of at least 0 behind `-kl`.
+        ParamsError: unknown weights, or no number of at least 0 after `-kl`.
     """
     weights, penalised, beta = name.partition("-kl")
     if weights not in WEIGHTS:
@@ -121,19 +121,21 @@ def named(name: str, options: Loss) -> tuple[str, Loss]:
 
 def divergence(tokens: Tokens, direction: str) -> Tensor:
     """KL(pi_0 || pi_theta) ("forward") or KL(pi_theta || pi_0) ("reverse") over the vocabulary, [C], nats."""
-    assert tokens.start is not None, "KL needs the initial policy"
-    left, right = (tokens.start, tokens.log_probs) if direction == "forward" else (tokens.log_probs, tokens.start)
+    assert tokens.reference is not None, "KL needs the initial policy"
+    left, right = tokens.reference, tokens.log_probs
+    if direction == "reverse":
+        left, right = right, left
     return (left.exp() * (left - right)).sum(-1)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss and its normalisation: `a` and `b` of the module's formula. `detail` measures more, for the log."""
+    """A loss and its normalisation: the factors of the module's formula. `detail` measures more, for the log."""
 
     loss: str
     options: Loss
-    a: float = 1.0
-    b: float = 0.0
+    scale: float = 1.0
+    kl_scale: float = 0.0
     detail: bool = False
 
     def weights(self, tokens: Tokens) -> Tensor:

@@ -1,7 +1,7 @@
-"""The policy as the trainer needs it: a causal model whose call ends in the loss, and the frozen policy it started as.
+"""The policy for the trainer: a causal model whose call returns the loss, and the frozen reference policy.
 
 model = prepare(load_model(params.policy), params.train.lora, seed)
-model(**collate(examples), objective=Objective("dft", params.loss, a=1 / tokens))["loss"].backward()
+model(**arguments_of(collate(examples)), objective=Objective("dft", params.loss, scale=1 / tokens))["loss"].backward()
 """
 
 import copy
@@ -10,7 +10,7 @@ from types import MethodType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate.accelerator import Accelerator
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel, set_seed
@@ -18,12 +18,12 @@ from transformers.utils import logging
 
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Lora
-from stages.lib.training.fused_loss import Batch, Head, Start, head_loss
+from stages.lib.training.fused_loss import Batch, Behaviour, Head, ReferenceStates, head_loss
 from stages.lib.training.losses import Objective
 
 
 def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
-    """The policy ready to be trained: our forward in place of its own, float32 weights, an adapter if asked for."""
+    """The policy ready for training: float32 weights, our forward in place of its own, LoRA if `lora.rank` > 0."""
     logging.disable_progress_bar()  # one bar is enough
     check_head(model.float())
     attach(model)
@@ -32,15 +32,21 @@ def prepare(model: PreTrainedModel, lora: Lora, seed: int = 0) -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
     set_seed(seed)  # of the adapter's first values
-    shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
-    return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides by the rank: a fraction is as good
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
 
 
 def attach(model: PreTrainedModel) -> PreTrainedModel:
-    """Let a causal model's call end in the loss instead of logits.
+    """Make a causal model's call return the loss instead of logits.
 
-    Replacing its forward, and its head's, keeps the head's product inside the calls of both: there sharded weights are
-    gathered, gradients synchronised and autocast is on, whatever wraps the model.
+    The loss must be computed inside model.forward and lm_head.forward: FSDP gathers weights, DDP synchronises gradients
+    and autocast applies only there.
     """
     model.forward = MethodType(forward, model)
     layer = model.get_output_embeddings()
@@ -48,26 +54,33 @@ def attach(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def arguments_of(batch: dict[str, Tensor]) -> dict[str, Any]:
+    """What `batches.collate` makes, as arguments of the model's call."""
+    if "behaviour" not in batch:
+        return dict(batch)
+    return {**batch, "behaviour": Behaviour(batch["behaviour"])}
+
+
 def forward(
     self: PreTrainedModel,
     input_ids: Tensor,
-    where: Tensor,
+    predict_at: Tensor,
     targets: Tensor,
     position_ids: Tensor | None = None,  # of packed rows: they restart where a sequence does
-    behaviour: Tensor | None = None,
+    behaviour: Behaviour | None = None,
     objective: Objective | None = None,
-    start: Start | None = None,
+    reference: ReferenceStates | None = None,
     **_: Any,
 ) -> dict[str, Tensor]:
-    """What `head_forward` makes of the hidden states that predict the response; inputs as in `batches.collate`."""
+    """What `head_forward` makes of the hidden states that predict the response; inputs by `arguments_of`."""
     trunk = getattr(self, self.base_model_prefix)
     hidden = trunk(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state  # [B, S, D]
-    hidden = hidden.flatten(0, 1).index_select(0, where)  # [N, D]
-    return self.get_output_embeddings()(Batch(hidden, targets, start, behaviour), objective)
+    hidden = hidden.flatten(0, 1).index_select(0, predict_at)  # [N, D]
+    return self.get_output_embeddings()(Batch(hidden, targets, reference, behaviour), objective)
 
 
 def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> dict[str, Tensor]:
-    """The loss and what it is made of; without an objective what `Start` needs: hidden states and this layer."""
+    """The loss and what it is made of; without an objective what `ReferenceStates` needs: hidden states, this layer."""
     head = layer_head(self)
     if objective is not None:
         return head_loss(batch, head, objective)
@@ -75,13 +88,13 @@ def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> 
     return {"hidden": batch.hidden, **{name: value.detach() for name, value in frozen.items() if value is not None}}
 
 
-def layer_head(layer: nn.Module) -> Head:
+def layer_head(layer: Any) -> Head:
     return Head(layer.weight, getattr(layer, "bias", None))
 
 
 @torch.no_grad()
 def check_head(model: PreTrainedModel) -> None:
-    """Refuse a model whose logits are more than its head on its last hidden state (soft caps, scales, ...)."""
+    """Refuse a model that changes its logits after the output layer (soft caps, scales, ...)."""
     ids = torch.arange(8, device=model.device)[None]  # [1, 8]
     logits = model(input_ids=ids, use_cache=False).logits[0]
     hidden = getattr(model, model.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0]
@@ -95,14 +108,14 @@ def check_head(model: PreTrainedModel) -> None:
 
 
 class Reference:
-    """The frozen initial policy: a copy, or with an adapter the policy itself with the adapter switched off."""
+    """The frozen reference policy: a copy, or with an adapter the policy itself with the adapter switched off."""
 
     def __init__(self, model: nn.Module):
         self.adapted = hasattr(model, "disable_adapter")
-        self.model = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
+        self.model: Any = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
 
     def place(self, accelerator: Accelerator) -> None:
-        """To the device, or in shards over the devices, as the policy is."""
+        """Put it on the device, or shard it over the devices, as the policy is."""
         if not self.adapted:
             sharded = accelerator.is_fsdp2
             self.model = (
@@ -112,7 +125,7 @@ class Reference:
             )
 
     @torch.no_grad()
-    def __call__(self, inputs: dict[str, Tensor]) -> Start:
+    def __call__(self, inputs: dict[str, Tensor]) -> ReferenceStates:
         with self.model.disable_adapter() if self.adapted else nullcontext():
-            outputs = self.model(**inputs)
-        return Start(outputs["hidden"], Head(outputs["weight"], outputs.get("bias")))
+            outputs = self.model(**arguments_of(inputs))
+        return ReferenceStates(outputs["hidden"], Head(outputs["weight"], outputs.get("bias")))

@@ -131,7 +131,7 @@ def product(left: str, right: str, sign: int = 1) -> str:
     for unit, by in ((left, 1), (right, sign)):
         for word, exponent in split(unit):
             exponents[word] = exponents.get(word, 0) + by * exponent
-    return "*".join(word if e == 1 else f"{word}^{e}" for word, e in sorted(exponents.items()) if e)
+    return "*".join(word if e == 1 else f"{word}^{e}" for word, e in sorted(exponents.items()) if e)  # % comes first
 
 
 def power(unit: str, exponent: int) -> str:

@@ -55,8 +55,7 @@ def repro_trial(
 
 
 def mend(tally: Tally, ended: Ended, root: Path) -> None:
-    """Do what the README says where a stop cut a file of DVC's short, which it does not write at once. All else is a
-    fault."""
+    """Repair a file of DVC's that a stop cut short, as docs/restarts.md says; anything else is a fault."""
     if re.search(r"dvc\.lock.*(validation failed|corrupted|invalid)", ended.errors):
         subprocess.run(["git", "checkout", "--quiet", "dvc.lock"], cwd=root, check=True)
     elif "Unable to read RWLock-file" in ended.errors:

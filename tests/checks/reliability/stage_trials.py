@@ -24,7 +24,7 @@ class Tally:
     redone: int | None = (
         0  # lines, parts, restart points finished before a stop, and lost or made again; None: not measured
     )
-    mended: int = 0  # times that a file of DVC's, cut short by a stop, had to be mended as the README says
+    mended: int = 0  # files of DVC's that a stop cut short, repaired as docs/restarts.md says
     faults: list[str] = field(default_factory=list)
 
 
