@@ -81,9 +81,8 @@ def unit_name(parts: list[str]) -> str:
 
 
 def _raise(factors: list[list[Any]], exponent: int) -> None:
-    if not factors:
-        raise Unparsed("an exponent without a unit")
-    factors[-1][1] *= exponent
+    if factors:  # else the exponent of a word that names no unit: 5 units^2
+        factors[-1][1] *= exponent
 
 
 def _exponent(text: str) -> int:
