@@ -134,7 +134,8 @@ def test_prompts_and_responses_fit_the_context_window(name: str) -> None:
 def test_an_optimizer_step_splits_evenly_over_the_gpus(name: str) -> None:
     params = preset(name)
     gpus = params.hardware.engines * params.hardware.tensor_parallel
-    assert params.train.batch_size % (gpus * params.hardware.train_batch) == 0
+    assert params.train.batch_size % gpus == 0
+    assert params.train.max_length <= params.hardware.train_tokens
     assert params.train.batch_size <= params.problems.n
 
 
@@ -155,7 +156,7 @@ def test_the_papers_setting(name: str) -> None:
     assert (train.epochs, train.batch_size, train.learning_rate, train.max_length) == (1, 256, 5e-5, 2048)
     assert (train.adam_beta1, train.adam_beta2, train.weight_decay) == (0.9, 0.95, 0.01)
     assert (train.warmup_ratio, train.max_grad_norm, train.lora.rank) == (0.1, 1.0, 0)
-    assert (evaluate.n, evaluate.temperature, evaluate.top_p) == (16, 1.0, 1.0)
+    assert (evaluate.n, evaluate.temperatures, evaluate.top_p) == (16, [1.0, 0.0], 1.0)
     assert {source.name for source in params.benchmarks.sources} == set(cost.PROBLEMS)
     assert max(cost.PROBLEMS.values()) <= params.benchmarks.n
 
@@ -171,7 +172,7 @@ def test_the_1_5b_model_fits_24_gb_with_adapters_only() -> None:
         lora = LoraConfig(r=params.train.lora.rank, target_modules="all-linear", task_type="CAUSAL_LM")
         adapters = get_peft_model(model, lora).get_nb_trainable_parameters()[0]
     assert 16 * weights > 24e9
-    rows = params.hardware.train_batch * params.train.max_length
+    rows = params.hardware.train_tokens
     layer_inputs = 4 * rows * facts.layers * facts.hidden
     recomputed = 3 * 2 * 2 * rows * heads["intermediate_size"]
     assert params.hardware.gradient_checkpointing
@@ -191,7 +192,7 @@ def test_expected_draws_are_those_of_the_pass_rates(most: int) -> None:
 def test_costs_scale_as_counts_do() -> None:
     params = cost.complete("qwen2.5-math-7b")
     rows = {row.stage: row for row in cost.costs(params, 7e9)}
-    assert rows["evaluate"].tokens == 13 * 1516 * 16 * cost.EVALUATED
+    assert rows["evaluate"].tokens == 13 * 1516 * (16 + 1) * cost.EVALUATED
     assert rows["train"].tokens == 12 * 50_000 * (cost.PROMPT + cost.RESPONSE)
     half = cost.costs(params | {"problems": {"n": 25_000}}, 7e9)
     assert [row.seconds / rows[row.stage].seconds for row in half] == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0])
