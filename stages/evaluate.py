@@ -113,8 +113,8 @@ def verdicts(
     drawn: Drawn, requests: list[Request], problems: Problems, verify: Verify, hardware: Hardware
 ) -> Iterator[tuple[Rollout, Verdict]]:
     """The responses with their verdicts, streaming."""
-    references = {key: row.answer for key, (_, row) in problems.items()}
-    found: Iterable[Verdict] = judge(drawn.rows(requests), references, verify, hardware.workers or None)
+    by_key = {key: row for key, (_, row) in problems.items()}
+    found: Iterable[Verdict] = judge(drawn.rows(requests), by_key, verify, hardware.workers or None)
     bar = tqdm(found, total=len(requests), desc="verify", unit="response")
     yield from zip(drawn.rows(requests), bar, strict=True)
 

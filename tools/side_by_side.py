@@ -13,7 +13,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Evaluate, Grid, load
@@ -67,8 +70,16 @@ def together(shares: list[list[str]]) -> None:
             process.wait()
     finally:
         for process in begun:
-            process.terminate()
-            process.wait()
+            end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """And the stage that it has started, which would outlive it."""
+    with suppress(psutil.NoSuchProcess):
+        own = psutil.Process(process.pid)
+        for part in [*own.children(recursive=True), own]:
+            part.terminate()
+    process.wait()
 
 
 if __name__ == "__main__":

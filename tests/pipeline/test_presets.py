@@ -134,7 +134,8 @@ def test_prompts_and_responses_fit_the_context_window(name: str) -> None:
 def test_an_optimizer_step_splits_evenly_over_the_gpus(name: str) -> None:
     params = preset(name)
     gpus = params.hardware.engines * params.hardware.tensor_parallel
-    assert params.train.batch_size % (gpus * params.hardware.train_batch) == 0
+    assert params.train.batch_size % gpus == 0
+    assert params.train.max_length <= params.hardware.train_tokens
     assert params.train.batch_size <= params.problems.n
 
 
@@ -171,7 +172,7 @@ def test_the_1_5b_model_fits_24_gb_with_adapters_only() -> None:
         lora = LoraConfig(r=params.train.lora.rank, target_modules="all-linear", task_type="CAUSAL_LM")
         adapters = get_peft_model(model, lora).get_nb_trainable_parameters()[0]
     assert 16 * weights > 24e9
-    rows = params.hardware.train_batch * params.train.max_length
+    rows = params.hardware.train_tokens
     layer_inputs = 4 * rows * facts.layers * facts.hidden
     recomputed = 3 * 2 * 2 * rows * heads["intermediate_size"]
     assert params.hardware.gradient_checkpointing

@@ -58,7 +58,7 @@ def test_action_flag_keeps_the_verdict_and_counts(params: Params) -> None:
 
 
 def test_action_ignore_gives_the_plain_verdict(params: Params) -> None:
-    plain = list(judge(rows(), {"p": "6"}, params.verify, workers=1))
+    plain = list(judge(rows(), problems(), params.verify, workers=1))
     assert judged(params, "ignore") == plain and [row.reason for row in plain] == PLAIN
 
 

@@ -40,8 +40,7 @@ def judge_resolved(
         RecordError: a row's id belongs to no problem.
     """
     to_judge, to_check = tee(rows)
-    references = {id_: problem.answer for id_, problem in problems.items()}
-    for verdict in judge(to_judge, references, verify, workers):
+    for verdict in judge(to_judge, problems, verify, workers):
         row = next(to_check)
         fault = _fault(row.response, problems[row.id], kind, copy) if verdict.correct else None
         verdict = _marked(verdict, fault, copy) if fault else verdict

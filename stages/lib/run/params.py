@@ -276,7 +276,7 @@ class Hardware(Strict):
 
     generation_batch: Annotated[int, Field(ge=1)]
     score_batch: Annotated[int, Field(ge=1)]
-    train_batch: Annotated[int, Field(ge=1)]
+    train_tokens: Annotated[int, Field(ge=1)]
     gradient_checkpointing: bool
     checkpoint_every: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=0)]
