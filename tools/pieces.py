@@ -18,6 +18,7 @@ from pathlib import Path
 
 from presets.apply import applied
 from stages.lib.run import same_bytes
+from stages.lib.run.stage import open_stage
 
 ROOT = Path(__file__).parent.parent
 CODE = ("dvc.yaml", "models/micro", "stages")  # what the stages' fingerprints read
@@ -61,8 +62,7 @@ def pieces(folder: Path, deterministic: bool) -> dict[str, str]:
     os.environ["DVC_ROOT"] = str(folder)
     os.chdir(folder)
     for words in map(str.split, STAGES):
-        sys.argv = words
-        import_module(f"stages.{words[0]}").main()
+        import_module(f"stages.{words[0]}").main(open_stage(words[0], words[1:], resumable=True))
     pretrain(folder / "models" / "again")
     made = [path for name in ("data", "models/cells", "models/again", "reports") for path in (folder / name).rglob("*")]
     return {
