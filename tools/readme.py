@@ -36,7 +36,8 @@ def headline() -> str:
     return "\n".join(
         [
             f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data[0]} "
-            f"points ({at[0]}) and {data[-1]} points ({at[-1]}), DFT instead of SFT by {loss[0]} and {loss[-1]} points.",
+            f"points ({at[0]}) and {data[-1]} points ({at[-1]}), DFT instead of SFT by {loss[0]} and "
+            f"{loss[-1]} points.",
             f"Of the rewritten responses, {own} % are the policy's own samples, {resolved} % were re-solved under a "
             f"guide, and {expert} % are the expert's.",
             f"The effective sample size of the token weights (ESS/N; 1 means no gap) is {before} on expert data and "
