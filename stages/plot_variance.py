@@ -87,7 +87,7 @@ def draw(frames: Frames, folder: Path, params: Params) -> None:
         "decoding": figures.by_temperature(some(average)),
         "logp": figures.distributions(frames["logp"]),
         "paired": figures.differences(frames["problems"], frames["paired"]),
-        "source": figures.by_group(frames["source"], FIGURES, "problems, by who wrote the rewritten response"),
+        "source": figures.by_group(frames["source"], FIGURES, "source of the rewritten response"),
         "length": figures.by_group(frames["length"], FIGURES, "response length (tokens)"),
         "training": figures.training(frames["training"], figure_data.TRAINING),
         "gain": figures.gains(frames["solved"], some(frames["gain"]), gap_vs_gain.scale(params.sample)),

@@ -62,7 +62,7 @@ def compared(grid: Grid, evaluate: Evaluate, problems: Problems, benchmarks: Seq
         "The method rewrites the data before training: a right sample of the policy itself, else a right answer found "
         "with the expert's solution in view, else the expert's text.",
         f"Compared are {' and '.join(grid.data)} data under the losses {' and '.join(grid.loss)}, each trained with "
-        f"{len(grid.seed)} orders of the rows, and the untrained base.",
+        f"{len(grid.seed)} {'order' if len(grid.seed) == 1 else 'orders'} of the rows, and the untrained base.",
         f"Measured on {len(benchmarks)} benchmarks ({', '.join(benchmarks)}), {evaluate.n} responses to a problem, "
         f"decoded at {temperatures}; at most {problems.n} training problems.",
     ]

@@ -47,7 +47,7 @@ def accuracies(frames: Frames, folder: Path, sizes: Mapping[str, int], params: P
         "pairs": pairs,
         "effects_note": notes.effects_note(params.evaluate, params.report),
         "base_findings": list(sentences.against_base(effects, results)),
-        "forgetting": sentences.forgetting(effects, own),
+        "forgetting": list(sentences.forgetting_by_temperature(frames["decoding_effects"], own)),
         "base_table": tables.against_base(effects, own),
         "measures": tables.measures(read_csv(folder / "evaluation.csv")),
         "controls": control_sentences.controls(effects, params.grid, sizes, level),

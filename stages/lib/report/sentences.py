@@ -143,3 +143,10 @@ def forgetting(effects: pd.DataFrame, in_distribution: list[str]) -> str:
         f"{len({row['benchmark'] for row in rows})} benchmarks. {'; '.join(parts)} points. An arm that is above "
         "another there has lost less, not gained."
     )
+
+
+def forgetting_by_temperature(effects: pd.DataFrame, in_distribution: list[str]) -> Iterator[str]:
+    """`forgetting` at each temperature, the highest first; effects: decoding_effects."""
+    for value in sorted(effects["temperature"].unique())[::-1]:
+        line = forgetting(effects[effects["temperature"] == value], in_distribution)
+        yield f"At {temperature_name(value)}: {line}" if value else f"Greedy: {line}"
