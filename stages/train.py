@@ -23,8 +23,8 @@ from stages.lib.training.batches import Example, encode, steps
 from stages.lib.training.checkpoints import drop_checkpoints, last_checkpoint
 from stages.lib.training.losses import NEEDS_BEHAVIOUR, named
 from stages.lib.training.model import prepare
-from stages.lib.training.probe import Probe, Watch, choose, write
-from stages.lib.training.trainer import Finetuner, Work, arguments, save
+from stages.lib.training.probe import Probe, ProbeCallback, choose, write
+from stages.lib.training.trainer import Finetuner, TrainingTask, arguments, save
 
 TRAINED = "trained"  # what a finished training leaves in its folder of .scratch/, with checksums
 POLICY, CURVE = "policy", "curve.csv"  # and what is in it
@@ -50,18 +50,18 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
 
     set_threads(params.policy, params.hardware.threads)
     plan = steps(len(fitting), params.train.epochs, params.train.batch_size, cell.seed)
-    work = Work(fitting, plan, weights, options)
+    task = TrainingTask(fitting, plan, weights, options)
     args = arguments(params.train, params.hardware, len(plan), cell.seed, folder)
-    model = load_model(params.policy)
-    check_tokens(cell.data, fitting, model.get_input_embeddings().num_embeddings)
-    dtype = model.dtype  # to save in; training is in float32
-    model.generation_config = delivered_generation(load_tokenizer(params.policy), model.generation_config)
-    model = prepare(model, params.train.lora, cell.seed)
-    probe = Probe({cell.data: choose(fitting, params.train.probe_n)}, params.hardware.train_batch, args.device)
-    watch = Watch(probe, work, params.train.probe_every, cell.name)
-    tuner = Finetuner(model, work, args, params.hardware.train_batch, watch)
+    loaded = load_model(params.policy)
+    check_tokens(cell.data, fitting, next(loaded.get_input_embeddings().parameters()).shape[0])
+    dtype = loaded.dtype  # to save in; training is in float32
+    loaded.generation_config = delivered_generation(load_tokenizer(params.policy), loaded.generation_config)
+    model = prepare(loaded, params.train.lora, cell.seed)
+    probe = Probe({cell.data: choose(fitting, params.train.probe_n)}, params.hardware.train_tokens, args.device)
+    watch = ProbeCallback(probe, task, params.train.probe_every, cell.name)
+    tuner = Finetuner(model, task, args, params.hardware.train_tokens, watch)
     stage.assert_unchanged()
-    with watch, memory("lower hardware.train_batch, or set hardware.gradient_checkpointing"):
+    with watch, memory("lower hardware.train_tokens, or set hardware.gradient_checkpointing"):
         tuner.train(resume_from_checkpoint=last_checkpoint(folder, tuner.is_fsdp_enabled))
 
     curve = [{**vars(cell), **row} for row in watch.rows(tuner.state)]
@@ -70,7 +70,7 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
         write(curve, folder / TRAINED / CURVE)
         write_checksums(folder / TRAINED)
         deliver(stage, cell, folder)
-        print(closing(cell.name, work, curve, time.monotonic() - started, len(rows) - len(fitting)))
+        print(closing(cell.name, task, curve, time.monotonic() - started, len(rows) - len(fitting)))
 
 
 def deliver(stage: Stage, cell: Cell, folder: Path) -> None:
@@ -119,12 +119,12 @@ def check_tokens(data: str, examples: list[Example], vocabulary: int) -> None:
             raise StageError(f"data/train/{data}.jsonl: row {example.id!r} has {what}; sample again with this policy")
 
 
-def closing(name: str, work: Work, rows: list[dict], seconds: float, left_out: int) -> str:
+def closing(name: str, task: TrainingTask, rows: list[dict], seconds: float, left_out: int) -> str:
     nll = [row["nll"] for row in rows]
     still = "; no log-probability changed: train.learning_rate or train.epochs is too small"
     return (
-        f"train {name}: {len(work.steps)} steps over {len(work.examples)} responses "
-        f"({work.tokens()[-1] / 1000:.0f}k tokens) in {seconds:.0f} s; NLL {nll[0]:.2f} -> {nll[-1]:.2f}, "
+        f"train {name}: {len(task.steps)} steps over {len(task.examples)} responses "
+        f"({task.tokens()[-1] / 1000:.0f}k tokens) in {seconds:.0f} s; NLL {nll[0]:.2f} -> {nll[-1]:.2f}, "
         f"{left_out} rows left out{still if nll[0] == nll[-1] and rows[-1]['kl'] == 0 else ''}"
     )
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -186,6 +188,23 @@ def load_model(policy: Policy) -> PreTrainedModel:
                 "copy or download it again"
             )
         return model.to(device()).eval()
+
+
+def wide_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """[N, D], [V, D], [V] -> logits [N, V], in float32 where the factors are narrower, as the sums come out of the
+    multiplication.
+
+    Rounded to bf16, as a layer's own call would return them, logits of 16 to 32 are multiples of 0.125.
+    """
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    if hidden.dtype == wide:
+        return F.linear(hidden, weight, bias)
+    with torch.autocast(hidden.device.type, enabled=False):
+        if hidden.is_cuda:
+            logits = torch.mm(hidden, weight.to(hidden.dtype).T, out_dtype=wide)
+        else:  # products of two bf16 numbers are exact in float32
+            logits = hidden.to(wide) @ weight.to(hidden.dtype).to(wide).T
+        return logits if bias is None else logits + bias
 
 
 def out_of_memory(error: BaseException) -> bool:

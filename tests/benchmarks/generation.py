@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from stages.lib.generation.engine import Engine, chunks, deal, stream_seed, uniforms
+from stages.lib.generation.engine import Engine, assign, chunks, stream_seed, uniforms
 from stages.lib.generation.hf import SeededSampler, TransformersEngine
 from stages.lib.generation.rollouts import Drawn, Request, fitting, open_engine, requests_for
 from stages.lib.generation.vllm import VllmEngine
@@ -55,7 +55,7 @@ def stage(engine: Engine, tokenizer: Any, problems: list[Problem], params: Param
 
 def batches(engine: TransformersEngine, requests: list[Request]) -> list[tuple[list[Request], dict[str, torch.Tensor]]]:
     """The batches that the engine makes, padded."""
-    portions = [[requests[place] for place in places] for places in deal(requests, engine.chunk, engine.batch)]
+    portions = [[requests[place] for place in places] for places in assign(requests, engine.chunk, engine.batch)]
     pad = engine.tokenizer.pad
     return [(rows, pad({"input_ids": [row.prompt_ids for row in rows]}, return_tensors="pt")) for rows in portions]
 

@@ -173,15 +173,15 @@ def ours(
     from stages.lib.run.params import load
     from stages.lib.training.batches import Example
     from stages.lib.training.model import attach
-    from stages.lib.training.trainer import Finetuner, Work, arguments
+    from stages.lib.training.trainer import Finetuner, TrainingTask, arguments
 
     params = load(ROOT / "params.yaml")
     examples = [Example(str(at), row[:prompt], row[prompt:]) for at, row in enumerate(ids.tolist())]
     options = replace(params.loss, kl=BETA if kl else 0.0)
-    work = Work(examples, [list(range(len(examples)))], "dft", options)
-    tuner = Finetuner(attach(model), work, arguments(params.train, params.hardware, 1, 0, folder), len(examples))
+    task = TrainingTask(examples, [list(range(len(examples)))], "dft", options)
+    tuner = Finetuner(attach(model), task, arguments(params.train, params.hardware, 1, 0, folder), 2**30)
     model = tuner.accelerator.prepare_model(model)
-    batch = tuner.collate(work.steps[0])
+    batch = tuner.collate(task.steps[0])
     return f"this project, dft{' + KL' if kl else ''}", lambda: tuner.training_step(model, batch)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from stages.lib.generation import processes
 from stages.lib.generation import ray as engine_ray
-from stages.lib.generation.engine import Request, deal
+from stages.lib.generation.engine import Request, assign
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.generation.processes import attempt, device_shares, value_of
 from stages.lib.generation.rollouts import Drawn, open_engine, requests_for
@@ -69,10 +69,24 @@ def some_requests(engine: TransformersEngine, params: Params, count: int = 20) -
 
 def test_batches_are_those_of_one_engine() -> None:
     requests = [Request(str(i), 0, [0] * (i % 5)) for i in range(23)]
-    assert deal(requests, 8, 3, 1) == deal(requests, 8, 3, 4)
-    places = [place for portion in deal(requests, 8, 3) for place in portion]
-    assert sorted(places) == list(range(23)) and max(map(len, deal(requests, 8, 3))) == 3
-    assert deal(requests, 8, None, 2) == [range(0, 12), range(12, 23)] and deal([], 8, None, 2) == []
+    assert assign(requests, 8, 3, 1) == assign(requests, 8, 3, 4)
+    places = [place for portion in assign(requests, 8, 3) for place in portion]
+    assert sorted(places) == list(range(23)) and max(map(len, assign(requests, 8, 3))) == 3
+
+
+def test_every_engine_gets_some_of_every_benchmark() -> None:
+    """Problem by problem in turn; the responses to one problem stay together."""
+    requests = requests_for([(f"{name}/{i}", [0]) for name in ("aime", "math") for i in range(5)], 3)
+    shares = assign(requests, 8, None, 4)
+    assert sorted(place for share in shares for place in share) == list(range(30))
+    owners = {requests[place].id: set() for place in range(30)}
+    for engine, share in enumerate(shares):
+        for place in share:
+            owners[requests[place].id].add(engine)
+        assert {requests[place].id[:4] for place in share} == {"aime", "math"}
+    assert all(len(engines) == 1 for engines in owners.values())
+    assert max(map(len, shares)) - min(map(len, shares)) <= 3
+    assert assign([], 8, None, 2) == [] and len(assign(requests[:1], 8, None, 4)) == 1
 
 
 @pytest.mark.slow

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from stages import fallback_merge
-from stages.fallback_merge import choose, say_opening
+from stages.fallback_merge import say_opening
 from stages.lib.policy import load_tokenizer
 from stages.lib.records import FailedDemonstration, Merged, Problem, Rollout, TrainingRow, Verdict, read, write
+from stages.lib.rewriting.choosing import choose
 from stages.lib.rewriting.training_sets import matched
 from stages.lib.run.params import Policy
 from tests.run_stage import run_stage

@@ -23,7 +23,7 @@ from stages.lib.run.files import replacing, replacing_folder
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Policy
 from stages.lib.run.restart import COMPLETE, checksum, verified, write_checksums
-from stages.lib.training.checkpoints import START, last_checkpoint
+from stages.lib.training.checkpoints import REFERENCE, last_checkpoint
 from tests.run.damage import cut, flip, garble
 
 
@@ -227,12 +227,12 @@ def test_an_adapter_without_its_base(tmp_path: Path) -> None:
     ],
 )
 def test_out_of_memory_names_the_remedy(error: Exception) -> None:
-    with pytest.raises(PolicyError, match=r"lower hardware\.train_batch"), memory("lower hardware.train_batch"):
+    with pytest.raises(PolicyError, match=r"lower hardware\.train_tokens"), memory("lower hardware.train_tokens"):
         raise error
 
 
 def test_other_runtime_errors_are_not_taken_for_out_of_memory() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_batch"):
+    with pytest.raises(RuntimeError, match="shapes"), memory("lower hardware.train_tokens"):
         raise RuntimeError("shapes do not match")
 
 
@@ -242,7 +242,7 @@ def test_other_runtime_errors_are_not_taken_for_out_of_memory() -> None:
 @pytest.fixture
 def points(tmp_path: Path) -> Path:
     names = ("model.safetensors", "optimizer.pt", "trainer_state.json")
-    for folder, files in (("checkpoint-2", names), ("checkpoint-10", names), (START, ("start.safetensors",))):
+    for folder, files in (("checkpoint-2", names), ("checkpoint-10", names), (REFERENCE, ("0.safetensors",))):
         for name in files:
             (tmp_path / folder).mkdir(exist_ok=True)
             (tmp_path / folder / name).write_bytes(b"x" * 100)
@@ -275,7 +275,7 @@ def test_a_damaged_point_is_dropped(
 def test_without_the_initial_policy_training_begins_again(
     points: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    damage(points / START / "start.safetensors")
+    damage(points / REFERENCE / "0.safetensors")
     assert last_checkpoint(points, fsdp=False) is None
     assert not list(points.iterdir()), "restart points that nothing can go on from"
     assert capsys.readouterr().err.endswith("without it training begins again\n")

@@ -32,11 +32,11 @@ def examples(tiny_folder: Path, params: Params) -> list[Example]:
 def tune(tiny_folder: Path, examples: list[Example], params: Params, tmp_path: Path):
     """A function that makes a Finetuner in float64 whose only step takes all examples."""
 
-    def make(loss: str = "dft", limit: int = 32, **changes: object) -> trainer.Finetuner:
+    def make(loss: str = "dft", tokens: int = 10**6, **changes: object) -> trainer.Finetuner:
         model = trainee.attach(AutoModelForCausalLM.from_pretrained(tiny_folder).double())
         args = trainer.arguments(params.train, params.hardware, 1, 0, tmp_path)
-        work = trainer.Work(examples, [list(range(ROWS))], loss, replace(params.loss, **changes))
-        made = trainer.Finetuner(model, work, args, limit)
+        task = trainer.TrainingTask(examples, [list(range(ROWS))], loss, replace(params.loss, **changes))
+        made = trainer.Finetuner(model, task, args, tokens)
         made.create_optimizer()
         if made.reference:  # another start, so that neither ratios nor divergences are trivial
             shift = torch.Generator().manual_seed(1)
@@ -50,7 +50,7 @@ def tune(tiny_folder: Path, examples: list[Example], params: Params, tmp_path: P
 def step(made: trainer.Finetuner, batch: dict | None = None) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients of the step, or of the share of it in `batch`."""
     made.model.zero_grad()
-    loss = made.training_step(made.model, batch or made.collate(made.work.steps[0])).item()
+    loss = made.training_step(made.model, batch or made.collate(made.task.steps[0])).item()
     return loss, {name: weight.grad.clone() for name, weight in made.model.named_parameters()}
 
 
@@ -67,11 +67,11 @@ SETTINGS += [("sft", {}), ("dft", {}), ("dft", {"kl": 0.1, "kl_direction": "reve
 @pytest.mark.parametrize(("loss", "changes"), SETTINGS, ids=str)
 def test_micro_batches_do_not_matter(tune, loss: str, changes: dict) -> None:
     whole = tune(loss, **changes)
-    [only] = [whole.collate(whole.work.steps[0])["micro"]]
-    expected = step(whole, {**whole.collate(whole.work.steps[0]), "micro": [collate(whole.work.examples)]})
+    [only] = [whole.collate(whole.task.steps[0])["micro"]]
+    expected = step(whole, {**whole.collate(whole.task.steps[0]), "micro": [collate(whole.task.examples)]})
     assert len(only) > 1  # cut where padding would pass its limit
     assert_same(step(whole), expected)
-    assert_same(step(tune(loss, limit=1, **changes)), expected)
+    assert_same(step(tune(loss, tokens=1, **changes)), expected)
 
 
 @pytest.mark.parametrize("ranks", [2, 5])
@@ -82,7 +82,7 @@ def test_shares_of_processes_add_up(tune, monkeypatch: pytest.MonkeyPatch, ranks
     shares = []
     for rank in range(ranks):
         monkeypatch.setattr(type(made.args), "process_index", rank)
-        shares.append(step(made, made.collate(made.work.steps[0])))
+        shares.append(step(made, made.collate(made.task.steps[0])))
     total = {name: sum(share[1][name] for share in shares) for name in expected[1]}
     assert_same((sum(share[0] for share in shares), total), expected)
 
@@ -90,16 +90,16 @@ def test_shares_of_processes_add_up(tune, monkeypatch: pytest.MonkeyPatch, ranks
 def test_packing_does_not_matter(tune) -> None:
     """All responses in one row, positions restarting: what padding-free attention would be given."""
     made = tune("dft", kl=0.1)
-    parts = [collate([example]) for example in made.work.examples]
+    parts = [collate([example]) for example in made.task.examples]
     lengths = [part["input_ids"].shape[1] for part in parts]
     starts = np.cumsum([0, *lengths[:-1]]).tolist()
     packed = {
         "input_ids": torch.cat([part["input_ids"] for part in parts], 1),
         "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
-        "where": torch.cat([part["where"] + at for part, at in zip(parts, starts, strict=True)]),
+        "predict_at": torch.cat([part["predict_at"] + at for part, at in zip(parts, starts, strict=True)]),
         "targets": torch.cat([part["targets"] for part in parts]),
     }
-    assert_same(step(made, {**made.collate(made.work.steps[0]), "micro": [packed]}), step(made))
+    assert_same(step(made, {**made.collate(made.task.steps[0]), "micro": [packed]}), step(made))
 
 
 def test_mean_one_makes_weights_average_one(tune) -> None:
@@ -111,7 +111,7 @@ def test_mean_one_makes_weights_average_one(tune) -> None:
 def test_equal_to_trl(tune, tmp_path: Path, loss: str, theirs: str) -> None:
     trl = pytest.importorskip("trl")
     made = tune(loss)
-    examples = made.work.examples
+    examples = made.task.examples
     data = [
         {"input_ids": e.prompt + e.response, "completion_mask": [0] * len(e.prompt) + [1] * len(e.response)}
         for e in examples

@@ -36,13 +36,13 @@ def check_shards(folder: str, rank: int) -> None:
         device=torch.device("cpu"),
     )  # fmt: skip
     examples = [Example(str(n), list(range(1, 4 + n)), list(range(9, 12 + 2 * n))) for n in range(5)]
-    objective = Objective("dft", load().loss, a=2 / 35, b=0.2 / 35)
+    objective = Objective("dft", load().loss, scale=2 / 35, kl_scale=0.2 / 35)
 
-    whole, start = policy(folder), policy(folder, shift=0.05)
-    loss = run(whole, Reference(start), collate(examples), objective)
+    whole, base = policy(folder), policy(folder, shift=0.05)
+    loss = run(whole, Reference(base), collate(examples), objective)
     sharded, reference = fsdp2_prepare_model(accelerator, policy(folder)), Reference(policy(folder, shift=0.05))
     reference.place(accelerator)
-    shares = plan([len(example) for example in examples], 2, 2)[rank]
+    shares = plan([len(example) for example in examples], 2, 40)[rank]
     losses = 0.0
     for number, group in enumerate(shares):
         sharded.set_requires_gradient_sync(number + 1 == len(shares))
@@ -64,7 +64,7 @@ def policy(folder: str, shift: float = 0.0) -> torch.nn.Module:
 
 
 def run(model: torch.nn.Module, reference: Reference, inputs: dict[str, torch.Tensor], objective: Objective) -> float:
-    loss = model(**inputs, objective=objective, start=reference(inputs))["loss"]
+    loss = model(**inputs, objective=objective, reference=reference(inputs))["loss"]
     loss.backward()
     return loss.item()
 

@@ -1,5 +1,5 @@
-"""The interface of an engine: prompts in, responses out. hf.py and vllm.py are engines; processes.py (this machine)
-and ray.py (a Ray cluster) run several of them.
+"""What an engine is: prompts in, responses out. The engines: hf.py, vllm.py; several of them at work: processes.py (of
+this machine), ray.py (a Ray cluster).
 
     rows = engine.generate([Request("train-17", 0, prompt_ids)], params.sample, seed=0)   # list[Rollout], same order
 
@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 
 from stages.lib.policy import PolicyError, out_of_memory
 from stages.lib.records import Rollout
-from stages.lib.run.params import Decoding, Hardware
+from stages.lib.run.params import Decoding, Hardware, Policy
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,34 @@ class Engine(Protocol):
     chunk: int  # requests to hand over at once
     batch: int | None  # requests that are computed together; None: the engine decides
 
+    def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
+        """One rollout per request, in their order."""
+        ...
+
+
+class OneEngine(Engine, Protocol):
+    """An engine that processes.py and ray.py can open several of: it holds one copy of the policy."""
+
+    def __init__(self, policy: Policy, hardware: Hardware): ...
+
     @staticmethod
-    def gpus(hardware: Hardware) -> int: ...  # number that one engine uses if the machine has GPUs
+    def gpus(hardware: Hardware) -> int:
+        """How many GPUs it uses, where there are any."""
+        ...
 
-    def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]: ...
 
+def assign(requests: Sequence[Request], chunk: int, batch: int | None, engines: int = 1) -> list[Sequence[int]]:
+    """The places in `requests` of the portions in which they are computed.
 
-def deal(requests: Sequence[Request], chunk: int, batch: int | None, engines: int = 1) -> list[Sequence[int]]:
-    """Split requests into portions, each a list of positions in `requests`.
-
-    With `batch`: batches of similar prompt length within each chunk. The batches, and so the bits, are the same for any
-    number of engines. Without: one run of neighbours per engine, so responses to one prompt stay together and share
-    its cached prefix.
+    Where `batch` is given: within each chunk, batches of similar prompt length; the same batches, hence the same bits,
+    however many engines share them. Else a portion for each engine, problem by problem in turn: the responses to one
+    prompt stay together, so its cached prefix serves them all, and no engine gets all of a benchmark whose responses
+    are long.
     """
     if batch is None:
-        return list(chunks(range(len(requests)), max(1, -(-len(requests) // engines))))
+        problems = [list(run) for _, run in groupby(range(len(requests)), key=lambda place: requests[place].id)]
+        shares = [[place for run in problems[engine::engines] for place in run] for engine in range(engines)]
+        return [share for share in shares if share]
     by_length = (
         sorted(places, key=lambda place: len(requests[place].prompt_ids))
         for places in chunks(range(len(requests)), chunk)

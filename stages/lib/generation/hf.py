@@ -4,13 +4,16 @@ A row that has ended still costs computation until the last row of its batch end
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
+from torch import nn
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel, TopPLogitsWarper
 
-from stages.lib.generation.engine import Request, deal, in_order, memory_errors, rollout, uniforms
-from stages.lib.policy import load_model, load_tokenizer, set_threads, stop_ids
+from stages.lib.generation.engine import Request, assign, in_order, memory_errors, rollout, uniforms
+from stages.lib.policy import load_model, load_tokenizer, set_threads, stop_ids, wide_logits
 from stages.lib.records import Rollout
 from stages.lib.run.params import Decoding, Hardware, Policy
 
@@ -25,9 +28,11 @@ class TransformersEngine:
         set_threads(policy, hardware.threads, hardware.engines)
         self.tokenizer = load_tokenizer(policy)
         self.tokenizer.padding_side = "left"
-        self.model = load_model(policy)
+        self.model: Any = load_model(policy)
+        widen_head(self.model)
         self.stop = stop_ids(self.tokenizer, self.model.generation_config)
-        self.batch, self.chunk = hardware.generation_batch, 4 * hardware.generation_batch
+        self.chunk = 4 * hardware.generation_batch
+        self.batch: int | None = hardware.generation_batch
 
     @staticmethod
     def gpus(hardware: Hardware) -> int:
@@ -40,7 +45,7 @@ class TransformersEngine:
         Raises:
             PolicyError: a batch exceeds the memory.
         """
-        portions = deal(requests, self.chunk, self.batch)
+        portions = assign(requests, self.chunk, self.batch)
         return in_order((places, self._batch([requests[i] for i in places], decoding, seed)) for places in portions)
 
     @torch.inference_mode()
@@ -64,6 +69,13 @@ class TransformersEngine:
         end = next((place for place, token in enumerate(tokens) if token in self.stop), None)
         count = len(tokens) if end is None else end + 1
         return rollout(self.tokenizer, request, tokens[:count], logprobs[:count], "length" if end is None else "stop")
+
+
+def widen_head(model: PreTrainedModel) -> None:
+    """Let a bf16 policy's logits be float32, as they are in scoring and training, and in vLLM as it is set."""
+    head = model.get_output_embeddings()
+    if type(head) is nn.Linear:
+        head.forward = partial(wide_logits, weight=head.weight, bias=head.bias)  # type: ignore[method-assign]
 
 
 def rounded(values: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from stages.lib.generation.engine import Engine, Request, deal, in_order
+from stages.lib.generation.engine import OneEngine, Request, assign, in_order
 from stages.lib.policy import PolicyError, gpu_count
 from stages.lib.records import Rollout
 from stages.lib.run.errors import StageError
@@ -33,13 +33,13 @@ Reply = tuple[str, Any]  # ("done", value) | ("refused", StageError line) | ("fa
 class ParallelEngine:
     """Deals batches to engines in processes; the rows are those of one engine, in the same order."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
-        """Open an engine of class `kind` in each process; StageError if one cannot be opened."""
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware):
+        """`engine_class` is the engine that each process opens; StageError where one cannot."""
         self.workers: list[Worker] = []
         atexit.register(self.close)  # multiprocessing's own clean-up would wait for the processes to end
-        shares = device_shares(hardware.engines, kind.gpus(hardware))
+        shares = device_shares(hardware.engines, engine_class.gpus(hardware))
         try:
-            self.workers.extend(Worker(kind, policy, hardware, share) for share in shares)
+            self.workers.extend(Worker(engine_class, policy, hardware, share) for share in shares)
             self.each, self.batch = [worker.reply() for worker in self.workers][-1]
         except BaseException:
             self.close()
@@ -47,8 +47,8 @@ class ParallelEngine:
         self.chunk = hardware.engines * self.each
 
     def generate(self, requests: Sequence[Request], decoding: Decoding, seed: int) -> list[Rollout]:
-        """One rollout per request, in their order; StageError if an engine refuses or ends."""
-        portions = deal(requests, self.each, self.batch, len(self.workers))
+        """One rollout per request, in their order; a StageError where an engine refuses or ends."""
+        portions = assign(requests, self.each, self.batch, len(self.workers))
         try:
             return in_order(self._run(requests, portions, decoding, seed))
         except BaseException:
@@ -81,10 +81,12 @@ class ParallelEngine:
 class Worker:
     """One engine in its own process."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str]):
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, devices: list[str]):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, kind, policy, hardware, devices, os.getpid()))
+        self.process = context.Process(
+            target=serve, args=(theirs, engine_class, policy, hardware, devices, os.getpid())
+        )
         self.process.start()
         theirs.close()
 
@@ -106,7 +108,8 @@ class Worker:
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+            if self.process.pid:  # 0 would be this process's own group
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()  # it may not lead its group yet
         self.process.join()
         self.pipe.close()
@@ -122,17 +125,17 @@ def ready(workers: list[Worker]) -> list[Worker]:
 
 
 def serve(
-    pipe: Connection, kind: type[Engine], policy: Policy, hardware: Hardware, devices: list[str], parent: int
+    pipe: Connection, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, devices: list[str], parent: int
 ) -> None:
     """The main function of a process: open the engine on its devices, then answer jobs."""
     os.setpgid(0, 0)
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     if devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)  # before torch looks for GPUs
-    opened: list[Engine] = []
+    opened: list[OneEngine] = []
 
     def facts() -> tuple[int, int | None]:
-        engine = kind(policy, hardware)
+        engine = engine_class(policy, hardware)
         opened.append(engine)
         return engine.chunk, engine.batch
 

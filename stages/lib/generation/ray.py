@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from stages.lib.generation.engine import Engine, Request, deal, in_order
+from stages.lib.generation.engine import OneEngine, Request, assign, in_order
 from stages.lib.generation.processes import Reply, attempt, value_of
 from stages.lib.generation.ray_task import drive
 from stages.lib.policy import PolicyError
@@ -29,14 +29,15 @@ STORE = 512 << 20  # bytes of a local Ray's object store; what does not fit goes
 class RayEngine:
     """Ray Data over engines that stay open between calls; the rows are those of one engine, in the same order."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware):
-        """Open an engine of class `kind` in each actor; StageError if one cannot, or the cluster is too small."""
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware):
+        """Each actor opens an `engine_class`; StageError where one cannot, or the cluster is too small."""
         import ray
 
-        actor = ray.remote(**resources(hardware.engines, kind.gpus(hardware)))(Actor)
+        remote: Any = ray.remote
+        actor = remote(**resources(hardware.engines, engine_class.gpus(hardware)))(Actor)
         nodes = sum(node["Alive"] for node in ray.nodes())
         each = replace(hardware, engines=-(-hardware.engines // nodes))  # those that share a machine's cores
-        self.engines = [actor.remote(kind, policy, each, os.getcwd()) for _ in range(hardware.engines)]
+        self.engines = [actor.remote(engine_class, policy, each, os.getcwd()) for _ in range(hardware.engines)]
         try:
             facts = [value_of(reply) for reply in ray.get([engine.facts.remote() for engine in self.engines])]
         except ray.exceptions.RayActorError as error:
@@ -48,7 +49,7 @@ class RayEngine:
         """One rollout per request, in their order; StageError if an engine refuses or ends."""
         import ray.data
 
-        portions = deal(requests, self.each, self.batch, len(self.engines))
+        portions = assign(requests, self.each, self.batch, len(self.engines))
         if not portions:
             return []
         words = {field.name: getattr(decoding, field.name) for field in fields(Decoding)}
@@ -57,7 +58,7 @@ class RayEngine:
             for number, places in enumerate(portions)
         ]
         replies = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map_batches(
-            drive,
+            drive,  # type: ignore[arg-type]  # Ray's own type of a function on batches names none of its arguments
             fn_kwargs={"engines": self.engines},
             batch_size=1,
             num_cpus=0,  # it waits; the engines have the processors
@@ -73,9 +74,9 @@ def rows_of(reply: Reply) -> list[Rollout]:
 class Actor:
     """One engine in a Ray actor. Ray sets CUDA_VISIBLE_DEVICES."""
 
-    def __init__(self, kind: type[Engine], policy: Policy, hardware: Hardware, folder: str):
+    def __init__(self, engine_class: type[OneEngine], policy: Policy, hardware: Hardware, folder: str):
         os.chdir(folder)
-        self.opened = attempt(kind, policy, hardware)
+        self.opened = attempt(engine_class, policy, hardware)
 
     def facts(self) -> Reply:
         return attempt(self._facts)

@@ -8,7 +8,6 @@ continuation, but a row depends on the requests drawn with it.
 import fcntl
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, get_args
 
@@ -28,7 +27,7 @@ class VllmEngine:
     """vLLM's offline engine."""
 
     chunk = 2048
-    batch = None
+    batch: int | None = None
 
     def __init__(self, policy: Policy, hardware: Hardware):
         self.tokenizer = load_tokenizer(policy)
@@ -57,10 +56,7 @@ class VllmEngine:
         prompts = [{"prompt_token_ids": request.prompt_ids} for request in requests]
         settings = [self._settings(request, decoding, seed) for request in requests]
         outputs = self.llm.generate(prompts, settings, use_tqdm=False, lora_request=self.adapter)
-        rows = [self._row(*pair) for pair in zip(requests, outputs, strict=True)]
-        if decoding.temperature == 0:  # vLLM gives the raw log-probability; a greedy token is drawn with probability 1
-            return [replace(row, logprobs=[0.0] * len(row.token_ids)) for row in rows]
-        return rows
+        return [self._row(*pair, decoding) for pair in zip(requests, outputs, strict=True)]
 
     def _settings(self, request: Request, decoding: Decoding, seed: int) -> Any:
         from vllm import SamplingParams
@@ -76,10 +72,12 @@ class VllmEngine:
             seed=stream_seed(seed, request) % 2**63 if self.seeded else None,
         )
 
-    def _row(self, request: Request, output: Any) -> Rollout:
+    def _row(self, request: Request, output: Any, decoding: Decoding) -> Rollout:
         best = output.outputs[0]
         tokens = list(best.token_ids)
         logprobs = [round(value, 6) for _, value in zip(tokens, best.logprobs.logprobs, strict=True)]
+        if decoding.temperature == 0:  # vLLM reports those of temperature 1; what it drew from is a point mass
+            logprobs = [0.0] * len(tokens)
         finish = "length" if best.finish_reason == "length" else "stop"
         return rollout(self.tokenizer, request, tokens, logprobs, finish)
 
@@ -102,8 +100,9 @@ def start(name: str, revision: str | None, policy: Policy, hardware: Hardware, l
             tensor_parallel_size=hardware.tensor_parallel,
             gpu_memory_utilization=hardware.gpu_memory_utilization,
             enable_prefix_caching=True,
-            generation_config="vllm",  # the stage's params count, not the model's own defaults
-            logprobs_mode="processed_logprobs",  # of the distribution that tokens are drawn from
+            generation_config="vllm",  # the stage's params decide, not defaults that come with the model
+            logprobs_mode="processed_logprobs",  # those of the distribution that is drawn from: temperature, top_p
+            hf_overrides={"head_dtype": "float32"},  # logits are not rounded to bf16, as in scoring and training
             seed=0,
             **lora,
         )
@@ -159,7 +158,7 @@ def lora_request(policy: Policy) -> Any:
 def generation_config(name: str, revision: str | None, policy: Policy) -> GenerationConfig:
     """The model's generation config; if it has none, one made from its config."""
     try:
-        return GenerationConfig.from_pretrained(name, revision=revision)
+        return GenerationConfig.from_pretrained(name, revision=revision or "main")
     except OSError:
         config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=policy.trust_remote_code)
         return GenerationConfig.from_model_config(config)

@@ -61,21 +61,18 @@ def training_entries(data: Path, guide: str, pieces: Pieces, most: int) -> Itera
     Raises:
         RecordError: a file of the data folder is absent or not what its stage writes.
     """
-    merged = {row.id: row for row in read(Merged, data / "merged.jsonl")}
-    chosen = shares(merged.values(), most)
+    chosen = shares(read(Merged, data / "merged.jsonl"), most)
     scores = token_scores(data / "scores.parquet", chosen, pieces)
-    verdicts = {
-        name: by_place(data / "verdicts" / f"{name}.jsonl") for name in ("expert", "sample", f"resolve-{guide}")
-    }
+    files = {"self": "sample", "resolved": f"resolve-{guide}", "expert": "expert"}
+    verdicts = {source: by_place(data / "verdicts" / f"{name}.jsonl") for source, name in files.items()}
     rewritten = {row.id: row for row in read(TrainingRow, data / "train" / "rewritten.jsonl") if row.id in chosen}
     for problem in read_problems(data / "problems.jsonl"):
         if problem.id not in chosen:
             continue
         row = rewritten[problem.id]
-        own = verdicts[{"self": "sample", "resolved": f"resolve-{guide}"}.get(row.source, "expert")]
-        shown = [("expert", "expert", problem.solution or "", verdicts["expert"][problem.id, 0])]
+        shown = [("expert", "expert", problem.solution or "", 0)]
         if row.source != "expert":
-            shown.append((f"rewritten ({row.source})", row.source, row.response, own[row.id, row.index or 0]))
+            shown.append((f"rewritten ({row.source})", row.source, row.response, row.index or 0))
         yield Entry(
             id=problem.id,
             set="training",
@@ -83,8 +80,8 @@ def training_entries(data: Path, guide: str, pieces: Pieces, most: int) -> Itera
             problem=problem.problem,
             answer=problem.answer,
             responses=[
-                response(label, text, verdict, scores.get((problem.id, source), []))
-                for label, source, text, verdict in shown
+                response(label, text, verdicts[source][problem.id, index], scores.get((problem.id, source), []))
+                for label, source, text, index in shown
             ],
         )
 

@@ -3,8 +3,9 @@
     scorer = Scorer(model)
     scorer.score([[1, 5, 9]], [[7, 8, 2]])  # [(log p, entropy)], two float32 arrays of 3 each
 
-Logits are computed in slices and only where they predict a response token. So a vocabulary of 150,000 does not limit
-the batch size.
+Logits are made a slice at a time and only where a response token is predicted, so a vocabulary of 150,000 does not
+decide how many responses fit into a batch. They are float32 where the policy is bf16, too (`wide_logits`), except for
+models that change them after the output layer.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-SLICE = 2**26  # logits held at once: 256 MB in float32
+from stages.lib.policy import wide_logits
+
+SLICE = 2**26  # logits held in float32 at once: 256 MB
 
 Scores = tuple[np.ndarray, np.ndarray]
 Pair = tuple[list[int], list[int]]  # token ids of a prompt and of a response
@@ -57,7 +60,8 @@ class Scorer:
             states = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
             states, head = states[predicts], self.model.get_output_embeddings()
             width = max(1, SLICE // head.weight.shape[0])
-            logits = (head(part) for part in states.split(width))
+            bias = getattr(head, "bias", None)
+            logits = (wide_logits(part, head.weight, bias) for part in states.split(width))
         else:
             logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[predicts]
             width = max(1, SLICE // logits.shape[-1])

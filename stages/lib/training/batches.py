@@ -2,12 +2,14 @@
 
     examples = [Example("train-17", prompt=[5, 6, 7], response=[8, 9, 2])]
     for step in steps(len(examples), epochs=3, batch_size=32, seed=0): ...   # row numbers, the same on every machine
-    plan([90, 40, 41, 12], ranks=2, limit=8)                # which rank takes which rows in which micro-batch
+    plan([90, 40, 41, 12], ranks=2, tokens=256)               # which rank takes which rows in which micro-batch
     collate(examples)                                       # padded tensors
 
-Within a step, rows are sorted by length and cut where padding would exceed PADDING. Padding is on the right, and no
-attention mask is passed: under causal attention no token sees the padding after it, and attention without a mask takes
-its fastest path.
+Within a step rows are sorted by length and cut where a micro-batch would hold more than `hardware.train_tokens` tokens,
+padding included, or more than PADDING of them would be padding. With sharded weights the second rule does not hold:
+each micro-batch gathers all weights, and that costs more than padding does.
+Padding is on the right and no attention mask is passed: under causal attention no token sees what follows it, and
+without a mask attention takes its fastest path.
 """
 
 import random
@@ -76,49 +78,46 @@ def steps(rows: int, epochs: float, batch_size: int, seed: int) -> list[list[int
     return batches
 
 
-def plan(lengths: Sequence[int], ranks: int, limit: int) -> list[list[list[int]]]:
+def plan(lengths: Sequence[int], ranks: int, tokens: int, padding: float = PADDING) -> list[list[list[int]]]:
     """Split the rows of a step into [rank][micro-batch][row].
 
-    Every rank gets the same number of micro-batches, because sharded models gather their weights in each. A micro-batch
-    has at most `limit` rows and may be empty. Sorted rows are dealt in turn, so ranks get nearly the same tokens.
+    Every rank gets the same number of micro-batches (sharded models gather their weights in each), at most `tokens` in
+    each, padding included, or a single row, and nearly the same in all: the sorted rows are dealt out in turn. At most
+    the share `padding` of the tokens of a micro-batch, over all ranks, is padding. A micro-batch may be empty.
     """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     rounds = [order[at : at + ranks] for at in range(0, len(order), ranks)]  # one row for each rank
-    groups = list(_cut([[lengths[row] for row in dealt] for dealt in rounds], limit))
+    groups = list(_cut([[lengths[row] for row in dealt] for dealt in rounds], tokens, padding))
     return [
         [[dealt[rank] for dealt in rounds[group] if rank < len(dealt)] for group in groups] for rank in range(ranks)
     ]
 
 
-def _cut(rounds: list[list[int]], limit: int) -> Iterator[slice]:
-    """Cut rounds, sorted by falling length, where one more would exceed `limit` or PADDING."""
+def _cut(rounds: list[list[int]], tokens: int, padding: float) -> Iterator[slice]:
+    """Cut rounds of falling lengths where one more would exceed `tokens` a rank, or `padding`."""
     start, used, slots = 0, 0, 0
     for at, dealt in enumerate(rounds):
         longest = rounds[start][0]
         used, slots = used + sum(dealt), slots + len(dealt)
-        if at - start == limit or used < (1 - PADDING) * longest * slots:
+        if at > start and ((at + 1 - start) * longest > tokens or used < (1 - padding) * longest * slots):
             yield slice(start, at)
             start, used, slots = at, sum(dealt), len(dealt)
     yield slice(start, len(rounds))
 
 
 def collate(examples: Sequence[Example]) -> dict[str, Tensor]:
-    """The tensors of a micro-batch: B examples padded to S tokens, with N response tokens in all.
-
-    input_ids [B, S]; where [N]: indices into the flattened [B*S] positions whose logits predict a response token;
-    targets [N]: the ids of these tokens; behaviour [N]: their recorded log-probabilities, if the examples have them.
-    Without examples: one row of padding and no response token.
-    """
+    """Padded token ids [B, S], where in the flattened B x S the response tokens are predicted [N], their ids [N], and
+    their recorded behaviour [N] if they have one. No examples: one pad row without a response token."""
     width = max((len(example) for example in examples), default=1)
     input_ids = torch.zeros(max(1, len(examples)), width, dtype=torch.long)
     for row, example in enumerate(examples):
         input_ids[row, : len(example)] = torch.tensor(example.prompt + example.response)
-    where = [
+    places = [
         torch.arange(row * width + len(example.prompt) - 1, row * width + len(example) - 1)
         for row, example in enumerate(examples)
     ]
-    where = torch.cat(where) if where else torch.zeros(0, dtype=torch.long)
-    batch = {"input_ids": input_ids, "where": where, "targets": input_ids.flatten()[where + 1]}
+    predict_at = torch.cat(places) if places else torch.zeros(0, dtype=torch.long)
+    batch = {"input_ids": input_ids, "predict_at": predict_at, "targets": input_ids.flatten()[predict_at + 1]}
     if any(example.behaviour is not None for example in examples):
         batch["behaviour"] = torch.tensor([value for example in examples for value in example.behaviour or []])
     return batch

@@ -4,7 +4,7 @@ last_checkpoint(folder, fsdp=False)   # "…/checkpoint-50"; the one before it i
 
 The Trainer writes them. Weights are safetensors. Optimizer, scheduler and random states are torch files, loaded with
 `weights_only`: tensors and plain values, no code. Sharded FSDP checkpoints use torch's own format with a pickled index;
-only this run writes to .scratch/. Each checkpoint has checksums (see run/restart.py). So has start/, the reference
+only this run writes to .scratch/. Each checkpoint has checksums (see run/restart.py). So has reference/, the reference
 policy on the probe: a restart cannot compute it again, because its policy has already changed.
 """
 
@@ -20,7 +20,7 @@ from stages.lib.policy import out_of_memory
 from stages.lib.run.errors import StageError
 from stages.lib.run.restart import verified
 
-START = "start"  # folder of the reference policy on the probe
+REFERENCE = "reference"  # folder of the reference policy on the probe
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def last_checkpoint(folder: Path, fsdp: bool) -> str | None:
 def newest(folder: Path) -> tuple[str | None, bool]:
     """The newest undamaged checkpoint, and whether it was written under FSDP."""
     points = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    if points and not verified(folder / START, "without it training begins again"):
+    if points and not verified(folder / REFERENCE, "without it training begins again"):
         drop_checkpoints(folder)
         return None, False
     for path in points:
@@ -72,5 +72,5 @@ def newest(folder: Path) -> tuple[str | None, bool]:
 
 def drop_checkpoints(folder: Path) -> None:
     """Remove the checkpoints of a run."""
-    for path in (*folder.glob("checkpoint-*"), *folder.glob(START)):
+    for path in (*folder.glob("checkpoint-*"), *folder.glob(REFERENCE)):
         shutil.rmtree(path)

@@ -1,6 +1,6 @@
 """The output layer and the loss in one step, chunk by chunk: the [tokens, vocabulary] logits never exist at once.
 
-    values = head_loss(Batch(hidden, targets), Head(weight), Objective("dft", params.loss, a=1 / tokens))
+    values = head_loss(Batch(hidden, targets), Head(weight), Objective("dft", params.loss, scale=1 / tokens))
     values["loss"].backward()
 
 The gradient with respect to the logits has a closed form. It is computed while a chunk's logits exist, so they are
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from stages.lib.policy import wide_logits
 from stages.lib.training.losses import Objective, Tokens, divergence
 
 CHUNK = 2**24  # logits held at once: 64 MiB in float32
@@ -33,17 +33,24 @@ class Head:
         return Head(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
 
     def log_probs(self, hidden: Tensor) -> Tensor:
-        """[C, D] -> [C, V], log-softmax in float32 or better, independent of the precision of the product."""
-        logits = F.linear(hidden, self.weight, self.bias)
-        return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        """[C, D] -> [C, V], in float32 or better: logits are never rounded to bf16."""
+        return torch.log_softmax(wide_logits(hidden, self.weight, self.bias), dim=-1)
 
 
 @dataclass(frozen=True)
-class Start:
+class ReferenceStates:
     """The reference policy on the same tokens."""
 
     hidden: Tensor  # [N, D]
     head: Head
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the responses were sampled with. An object, since FSDP makes bf16 of every tensor among a call's arguments,
+    and does not look into objects."""
+
+    logp: Tensor  # [N], float32
 
 
 @dataclass(frozen=True)
@@ -52,23 +59,26 @@ class Batch:
 
     hidden: Tensor  # [N, D] at the positions that predict the targets
     targets: Tensor  # [N]
-    start: Start | None = None
-    behaviour: Tensor | None = None  # [N]
+    reference: ReferenceStates | None = None
+    behaviour: Behaviour | None = None
 
     def chunks(self, head: Head, size: int) -> Iterator[tuple[slice, Tokens]]:
-        start_head = self.start.head.to(head.weight.dtype) if self.start else None
+        frozen = self.reference
+        ref_head = frozen.head.to(head.weight.dtype) if frozen else None
         for at in range(0, len(self.targets), size):
             rows = slice(at, at + size)
-            start = start_head.log_probs(self.start.hidden[rows].to(head.weight.dtype)) if start_head else None
-            behaviour = None if self.behaviour is None else self.behaviour[rows]
-            yield rows, Tokens(head.log_probs(self.hidden[rows]), self.targets[rows], start, behaviour)
+            reference = None
+            if frozen and ref_head:
+                reference = ref_head.log_probs(frozen.hidden[rows].to(head.weight.dtype))
+            behaviour = None if self.behaviour is None else self.behaviour.logp[rows]
+            yield rows, Tokens(head.log_probs(self.hidden[rows]), self.targets[rows], reference, behaviour)
 
 
 def head_loss(batch: Batch, head: Head, objective: Objective) -> dict[str, Tensor]:
     """The loss, a scalar with a gradient, and its parts, [N] each and without one.
 
-    Parts: logp, weight; kl if there is a reference policy; with `objective.detail` also entropy, start_logp, unclipped
-    (the weight before clipping) and best (is the target the most probable token?).
+    Keys beside "loss": logp, weight; kl where there is an initial policy; with `objective.detail` also entropy,
+    ref_logp, unclipped (the weight before clipping) and best (is the target the most probable token?).
     """
     kind = batch.hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else batch.hidden.dtype
@@ -93,7 +103,8 @@ class _HeadLoss(torch.autograd.Function):
         values: dict[str, Tensor],
     ) -> Tensor:
         needs = [grad and need for need in ctx.needs_input_grad[:3]]
-        grads = [torch.zeros_like(x) if need else None for x, need in zip((hidden, weight, bias), needs, strict=True)]
+        inputs = zip((hidden, weight, bias), needs, strict=True)
+        grads = [torch.zeros_like(tensor) if need and tensor is not None else None for tensor, need in inputs]
         head = Head(weight, bias).to(hidden.dtype)
         losses, details = [], []
         for rows, tokens in Batch.chunks(replace(batch, hidden=hidden), head, max(1, CHUNK // len(weight))):
@@ -115,21 +126,21 @@ class _HeadLoss(torch.autograd.Function):
 def measure(tokens: Tokens, objective: Objective) -> dict[str, Tensor]:
     """The per-token parts of the loss, [C] each; with `objective.detail` also the values for the log."""
     values = {"logp": tokens.logp, "weight": objective.weights(tokens)}
-    if tokens.start is not None and (objective.b or objective.detail):
+    if tokens.reference is not None and (objective.kl_scale or objective.detail):
         values["kl"] = divergence(tokens, objective.options.kl_direction)
     if objective.detail:
         values["entropy"] = tokens.entropy
         values["unclipped"] = objective.unclipped().weights(tokens)
         values["best"] = (tokens.log_probs.argmax(-1) == tokens.targets).float()
-        if tokens.start is not None:
-            values["start_logp"] = tokens.start_logp
+        if tokens.reference is not None:
+            values["ref_logp"] = tokens.ref_logp
     return values
 
 
 def total(values: dict[str, Tensor], objective: Objective) -> Tensor:
     """The formula of `losses` over one chunk."""
-    loss = objective.a * -(values["weight"] * values["logp"]).sum()
-    return loss + objective.b * values["kl"].sum() if objective.b else loss
+    loss = objective.scale * -(values["weight"] * values["logp"]).sum()
+    return loss + objective.kl_scale * values["kl"].sum() if objective.kl_scale else loss
 
 
 def logit_gradient(tokens: Tokens, values: dict[str, Tensor], objective: Objective) -> Tensor:
@@ -137,13 +148,14 @@ def logit_gradient(tokens: Tokens, values: dict[str, Tensor], objective: Objecti
 
     d(-w log p_t)/dz = w (p - onehot_t);  d KL(pi_0||p)/dz = p - pi_0;  d KL(p||pi_0)/dz = p (log p - log pi_0 - KL)
     """
-    weight = objective.a * values["weight"][:, None]  # [C, 1]
-    if not objective.b:
+    weight = objective.scale * values["weight"][:, None]  # [C, 1]
+    if not objective.kl_scale or tokens.reference is None:
         grad = tokens.log_probs.exp_().mul_(weight)
     elif objective.options.kl_direction == "forward":
-        grad = tokens.log_probs.exp_().mul_(weight + objective.b).sub_(tokens.start.exp().mul_(objective.b))
+        grad = tokens.log_probs.exp_().mul_(weight + objective.kl_scale)
+        grad.sub_(tokens.reference.exp().mul_(objective.kl_scale))
     else:
-        slope = (tokens.log_probs - tokens.start).sub_(values["kl"][:, None]).mul_(objective.b).add_(weight)
+        slope = (tokens.log_probs - tokens.reference).sub_(values["kl"][:, None]).mul_(objective.kl_scale).add_(weight)
         grad = tokens.log_probs.exp_().mul_(slope)
     return grad.scatter_add_(1, tokens.targets[:, None], -weight)
 

@@ -1,11 +1,11 @@
 """The losses: token weights as pure functions, and the KL penalty to the reference policy.
 
-    loss = a * sum_t -w_t log p_t  +  b * sum_t KL_t          p_t = pi_theta(y_t | x, y_<t)
+    loss = scale * sum_t -w_t log p_t  +  kl_scale * sum_t KL_t          p_t = pi_theta(y_t | x, y_<t)
 
-w_t comes from one function of WEIGHTS and is a constant to the gradient. KL_t is the divergence between the reference
-policy pi_0 (the policy before training) and pi_theta over the whole vocabulary. a and b normalise over the whole
-optimizer step: a = 1 / response tokens, b = beta / response tokens. To add a loss, write a function below, its line in
-WEIGHTS and a test; `grid.loss` may then name it.
+w_t comes from one function of WEIGHTS and is a constant to the gradient; KL_t is the divergence between the initial
+policy pi_0 (the reference policy) and pi_theta over the whole vocabulary. The two factors carry the normalisation over
+the whole optimizer step (scale = 1 / response tokens, kl_scale = beta / response tokens). To add a loss: a function
+below, its line in WEIGHTS, a test; `grid.loss` may then name it.
 
 Shapes: C tokens (one chunk, see fused_loss.py), V vocabulary.
 """
@@ -21,21 +21,21 @@ from torch import Tensor
 from stages.lib.run.config import from_dict
 from stages.lib.run.params import Clip, Loss, ParamsError
 
-TOP = 20  # EAFT's entropy is over this many most probable tokens
-NEEDS_START = ("iw-sft",)  # weights that need the reference policy
-NEEDS_BEHAVIOUR = ("ratio",)  # weights that need the recorded behaviour
+TOP = 20  # how many of the most probable tokens EAFT's entropy looks at
+NEEDS_REFERENCE = ("iw-sft",)  # these weights look at the initial policy,
+NEEDS_BEHAVIOUR = ("ratio",)  # these at the recorded behaviour
 
 
 class Tokens:
     """The quantities that a weight may use, one value per token; computed on first access."""
 
     def __init__(
-        self, log_probs: Tensor, targets: Tensor, start: Tensor | None = None, behaviour: Tensor | None = None
+        self, log_probs: Tensor, targets: Tensor, reference: Tensor | None = None, behaviour: Tensor | None = None
     ):
         self.log_probs = log_probs  # [C, V] of pi_theta
         self.targets = targets  # [C]
-        self.start = start  # [C, V] of pi_0
-        self.behaviour = behaviour  # [C] log b_t, recorded when the response was sampled; 0 where b is taken as 1
+        self.reference = reference  # [C, V] of pi_0
+        self.behaviour = behaviour  # [C] log b_t as recorded when the response was sampled, 0 where b is taken as 1
 
     @cached_property
     def logp(self) -> Tensor:
@@ -43,10 +43,10 @@ class Tokens:
         return _at(self.log_probs, self.targets)
 
     @cached_property
-    def start_logp(self) -> Tensor:
+    def ref_logp(self) -> Tensor:
         """log pi_0(y_t | x, y_<t), [C]."""
-        assert self.start is not None, "this loss needs the initial policy"
-        return _at(self.start, self.targets)
+        assert self.reference is not None, "this loss needs the initial policy"
+        return _at(self.reference, self.targets)
 
     @cached_property
     def entropy(self) -> Tensor:
@@ -78,7 +78,7 @@ def ratio(tokens: Tokens, options: Loss) -> Tensor:
 
 def iw_sft(tokens: Tokens, options: Loss) -> Tensor:
     """w = clip(p_t / pi_0(y_t), low, high): the per-token form of importance-weighted SFT (arXiv 2507.12856)."""
-    return (tokens.logp - tokens.start_logp).exp().clamp(options.clip.low, options.clip.high)
+    return (tokens.logp - tokens.ref_logp).exp().clamp(options.clip.low, options.clip.high)
 
 
 def eaft(tokens: Tokens, options: Loss) -> Tensor:
@@ -121,19 +121,21 @@ def named(name: str, options: Loss) -> tuple[str, Loss]:
 
 def divergence(tokens: Tokens, direction: str) -> Tensor:
     """KL(pi_0 || pi_theta) ("forward") or KL(pi_theta || pi_0) ("reverse") over the vocabulary, [C], nats."""
-    assert tokens.start is not None, "KL needs the initial policy"
-    left, right = (tokens.start, tokens.log_probs) if direction == "forward" else (tokens.log_probs, tokens.start)
+    assert tokens.reference is not None, "KL needs the initial policy"
+    left, right = tokens.reference, tokens.log_probs
+    if direction == "reverse":
+        left, right = right, left
     return (left.exp() * (left - right)).sum(-1)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss and its normalisation, `a` and `b` of the module's formula. `detail` adds values for the log."""
+    """A loss and its normalisation: the factors of the module's formula. `detail` measures more, for the log."""
 
     loss: str
     options: Loss
-    a: float = 1.0
-    b: float = 0.0
+    scale: float = 1.0
+    kl_scale: float = 0.0
     detail: bool = False
 
     def weights(self, tokens: Tokens) -> Tensor:

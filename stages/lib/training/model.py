@@ -1,7 +1,7 @@
 """The policy for the trainer: a causal model whose call returns the loss, and the frozen reference policy.
 
 model = prepare(load_model(params.policy), params.train.lora, seed)
-model(**collate(examples), objective=Objective("dft", params.loss, a=1 / tokens))["loss"].backward()
+model(**arguments_of(collate(examples)), objective=Objective("dft", params.loss, scale=1 / tokens))["loss"].backward()
 """
 
 import copy
@@ -10,7 +10,7 @@ from types import MethodType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate.accelerator import Accelerator
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, set_seed
@@ -20,7 +20,7 @@ from stages.lib.policy import load_config, scaled_head
 from stages.lib.run.config import short
 from stages.lib.run.errors import StageError
 from stages.lib.run.params import Lora, Policy
-from stages.lib.training.fused_loss import Batch, Head, Start, head_loss
+from stages.lib.training.fused_loss import Batch, Behaviour, Head, ReferenceStates, head_loss
 from stages.lib.training.losses import Objective
 
 
@@ -43,9 +43,15 @@ def adapted(model: PreTrainedModel, lora: Lora) -> nn.Module:
     """
     from peft import LoraConfig, get_peft_model
 
-    shape = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides by the rank: a fraction is as good
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
     try:
-        return get_peft_model(model, LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM"))
+        return get_peft_model(model, config)
     except ValueError as error:
         raise StageError(
             f"train.lora.rank {lora.rank}: peft puts no adapter on {type(model).__name__} ({short(error)}); "
@@ -71,26 +77,33 @@ def attach(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def arguments_of(batch: dict[str, Tensor]) -> dict[str, Any]:
+    """What `batches.collate` makes, as arguments of the model's call."""
+    if "behaviour" not in batch:
+        return dict(batch)
+    return {**batch, "behaviour": Behaviour(batch["behaviour"])}
+
+
 def forward(
     self: PreTrainedModel,
     input_ids: Tensor,
-    where: Tensor,
+    predict_at: Tensor,
     targets: Tensor,
-    position_ids: Tensor | None = None,  # for packed rows: they restart at each sequence
-    behaviour: Tensor | None = None,
+    position_ids: Tensor | None = None,  # of packed rows: they restart where a sequence does
+    behaviour: Behaviour | None = None,
     objective: Objective | None = None,
-    start: Start | None = None,
+    reference: ReferenceStates | None = None,
     **_: Any,
 ) -> dict[str, Tensor]:
-    """Pass the hidden states that predict the response to `head_forward`; inputs as in `batches.collate`."""
+    """What `head_forward` makes of the hidden states that predict the response; inputs by `arguments_of`."""
     trunk = getattr(self, self.base_model_prefix)
     hidden = trunk(input_ids=input_ids, position_ids=position_ids, use_cache=False).last_hidden_state  # [B, S, D]
-    hidden = hidden.flatten(0, 1).index_select(0, where)  # [N, D]
-    return self.get_output_embeddings()(Batch(hidden, targets, start, behaviour), objective)
+    hidden = hidden.flatten(0, 1).index_select(0, predict_at)  # [N, D]
+    return self.get_output_embeddings()(Batch(hidden, targets, reference, behaviour), objective)
 
 
 def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> dict[str, Tensor]:
-    """The loss and its parts; without an objective the fields of `Start`: hidden states and this layer."""
+    """The loss and what it is made of; without an objective what `ReferenceStates` needs: hidden states, this layer."""
     head = layer_head(self)
     if objective is not None:
         return head_loss(batch, head, objective)
@@ -98,7 +111,7 @@ def head_forward(self: nn.Module, batch: Batch, objective: Objective | None) -> 
     return {"hidden": batch.hidden, **{name: value.detach() for name, value in frozen.items() if value is not None}}
 
 
-def layer_head(layer: nn.Module) -> Head:
+def layer_head(layer: Any) -> Head:
     return Head(layer.weight, getattr(layer, "bias", None))
 
 
@@ -122,7 +135,7 @@ class Reference:
 
     def __init__(self, model: nn.Module):
         self.adapted = hasattr(model, "disable_adapter")
-        self.model = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
+        self.model: Any = model if self.adapted else copy.deepcopy(model).requires_grad_(False).eval()
 
     def place(self, accelerator: Accelerator) -> None:
         """Put it on the device, or shard it over the devices, as the policy is."""
@@ -135,7 +148,7 @@ class Reference:
             )
 
     @torch.no_grad()
-    def __call__(self, inputs: dict[str, Tensor]) -> Start:
+    def __call__(self, inputs: dict[str, Tensor]) -> ReferenceStates:
         with self.model.disable_adapter() if self.adapted else nullcontext():
-            outputs = self.model(**inputs)
-        return Start(outputs["hidden"], Head(outputs["weight"], outputs.get("bias")))
+            outputs = self.model(**arguments_of(inputs))
+        return ReferenceStates(outputs["hidden"], Head(outputs["weight"], outputs.get("bias")))

@@ -1,6 +1,6 @@
 """Fine-tuning: transformers' Trainer with this project's batches, losses and checkpoints.
 
-    tuner = Finetuner(prepare(model, lora), Work(examples, steps, "dft", params.loss), args, limit=8)
+    tuner = Finetuner(prepare(model, lora), TrainingTask(examples, steps, "dft", params.loss), args, tokens=8192)
     tuner.train(resume_from_checkpoint=last_checkpoint(folder))
 
 One batch of the Trainer is one whole optimizer step; `training_step` loops over its micro-batches. So any batch size
@@ -9,12 +9,13 @@ splits over any number of devices, the loss is normalised over the step, and a s
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
@@ -31,13 +32,13 @@ from stages.lib.run.restart import write_checksums
 from stages.lib.training import batches
 from stages.lib.training.batches import Example
 from stages.lib.training.checkpoints import readable
-from stages.lib.training.losses import NEEDS_START, Objective
-from stages.lib.training.model import Reference, prepare
+from stages.lib.training.losses import NEEDS_REFERENCE, Objective
+from stages.lib.training.model import Reference, arguments_of, prepare
 
 
 @dataclass(frozen=True)
-class Work:
-    """The training task: examples, their assignment to optimizer steps, and the loss."""
+class TrainingTask:
+    """What is learned: the examples, which of them each optimizer step takes, and the loss."""
 
     examples: list[Example]
     steps: list[list[int]]
@@ -55,31 +56,57 @@ class Work:
         return Objective(self.loss, self.options, **more)
 
     @property
-    def needs_start(self) -> bool:
-        return self.options.kl > 0 or self.loss in NEEDS_START
+    def needs_reference(self) -> bool:
+        return self.options.kl > 0 or self.loss in NEEDS_REFERENCE
 
 
 class Finetuner(Trainer):
     """A Trainer whose batches are whole optimizer steps."""
 
-    def __init__(self, model: nn.Module, work: Work, args: TrainingArguments, limit: int, *watch: TrainerCallback):
-        self.work = work
-        self.limit = limit  # responses per device and micro-batch
-        super().__init__(model=model, args=args, train_dataset=work.steps, callbacks=list(watch))
+    def __init__(
+        self, model: nn.Module, task: TrainingTask, args: TrainingArguments, tokens: int, *callbacks: TrainerCallback
+    ):
+        self.task = task
+        self.tokens = tokens  # per device and micro-batch, padding included
+        super().__init__(model=model, args=args, train_dataset=task.steps, callbacks=list(callbacks))
         self.remove_callback(PrinterCallback)
-        self.reference = Reference(model) if work.needs_start else None
+        self.set_precision()
+        self.reference = Reference(model) if task.needs_reference else None
         if self.reference:
+            self.check_resumable(self.reference)
             self.reference.place(self.accelerator)
+
+    def set_precision(self) -> None:
+        """Under FSDP2 in bf16: gradients are summed, and what the model returns is left, in float32.
+
+        accelerate's own setting, which its YAML cannot change, rounds both to bf16: log-probabilities of the probe too.
+        """
+        if self.accelerator.is_fsdp2 and self.accelerator.mixed_precision == "bf16":
+            policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=None)
+            self.accelerator.state.fsdp_plugin.mixed_precision_policy = policy
+
+    def check_resumable(self, reference: Reference) -> None:
+        """Refuse what FSDP2 could not go on with after a kill: the reference of an adapter, in bf16."""
+        if self.accelerator.is_fsdp2 and reference.adapted and self.accelerator.mixed_precision == "bf16":
+            raise StageError(
+                "train.lora with loss.kl (or iw-sft) under fsdp2.yaml in bf16 cannot go on after a kill (a gradient of "
+                "another dtype, says torch); an adapter needs no shards: launch with presets/accelerate/ddp.yaml"
+            )
 
     def get_train_dataloader(self) -> DataLoader:
         """Steps in the given order; each process takes its share of every step."""
         return DataLoader(
-            self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: self.collate(items[0])
+            self.task.steps,  # type: ignore[arg-type]  # a list is data enough
+            batch_size=1,
+            shuffle=False,
+            collate_fn=lambda items: self.collate(items[0]),
         )
 
     def collate(self, rows: list[int]) -> dict[str, Any]:
-        examples = [self.work.examples[row] for row in rows]
-        share = batches.plan([len(example) for example in examples], self.args.world_size, self.limit)
+        examples = [self.task.examples[row] for row in rows]
+        padding = 1.0 if self.is_fsdp_enabled else batches.PADDING
+        lengths = [len(example) for example in examples]
+        share = batches.plan(lengths, self.args.world_size, self.tokens, padding)
         micro = [[examples[row] for row in group] for group in share[self.args.process_index]]
         return {
             "ids": [example.id for example in examples],
@@ -103,27 +130,26 @@ class Finetuner(Trainer):
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         tensors = {key: value for key, value in inputs.items() if key != "objective"}
-        start = self.reference(tensors) if self.reference else None
-        outputs = model(**inputs, start=start)
+        reference = self.reference(tensors) if self.reference else None
+        outputs = model(**arguments_of(tensors), objective=inputs["objective"], reference=reference)
         return outputs["loss"]
 
     def step_objective(self, model: nn.Module, inputs: dict[str, Any]) -> Objective:
         """The loss normalised over the whole step, times the number of processes because gradients are averaged."""
         scale = self.accelerator.num_processes / inputs["tokens"]
-        objective = self.work.objective(a=scale, b=self.work.options.kl * scale)
-        if self.work.options.weight_normalisation == "none":
+        objective = self.task.objective(scale=scale, kl_scale=self.task.options.kl * scale)
+        if self.task.options.weight_normalisation == "none":
             return objective
-        return self.work.objective(a=self.accelerator.num_processes / self.weight_sum(model, inputs), b=objective.b)
+        return replace(objective, scale=self.accelerator.num_processes / self.weight_sum(model, inputs))
 
     @torch.no_grad()
     def weight_sum(self, model: nn.Module, inputs: dict[str, Any]) -> float:
         """Sum of the weights over the step; their mean must be known before the first gradient."""
         weights = torch.zeros((), device=self.args.device, dtype=torch.float64)
         for micro in inputs["micro"]:
-            start = self.reference(micro) if self.reference else None
-            weights += (
-                model(**micro, objective=self.work.objective(), start=start).get("weight", weights.new_zeros(1)).sum()
-            )
+            reference = self.reference(micro) if self.reference else None
+            values = model(**arguments_of(micro), objective=self.task.objective(), reference=reference)
+            weights += values["weight"].sum() if "weight" in values else 0.0
         return max(float(self.accelerator.reduce(weights)), torch.finfo(torch.float32).tiny)
 
     def no_sync(self, model: nn.Module, last: bool) -> AbstractContextManager:
@@ -145,7 +171,7 @@ class Finetuner(Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             write_checksums(
-                Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled
+                Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}", fsdp=self.is_fsdp_enabled
             )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
