@@ -33,11 +33,11 @@ lock: $(VENV)/ready  # after a change of requirements.in or requirements-gpu.in
 processors: $(VENV)/ready  # needs qemu-x86_64 (Debian: qemu-user)
 	python -m tools.processors
 
-# The lock names every package, so none is looked for; `pip check` knows whether this torch wants CUDA's beside it.
-$(VENV)/ready: requirements.txt requirements-cuda.txt
+# The locks name every package, so none is looked for. Torch is the small build for the CPU where there is one.
+$(VENV)/ready: requirements.txt requirements-cpu.txt requirements-cuda.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --requirement requirements.txt
-	$(VENV)/bin/pip check >/dev/null || $(PIP) --requirement requirements-cuda.txt
+	$(PIP) --requirement requirements-cpu.txt 2>/dev/null || $(PIP) --requirement requirements-cuda.txt
 	$(VENV)/bin/pip check
 	-git config merge.dvc-lock.driver "python -m tools.merge_lock %O %A %B"
 	touch $@

@@ -72,7 +72,8 @@ def costs(preset: dict[str, Any], parameters: float) -> list[Cost]:
     samples = problems * drawn(preset["sample"], A, B)
     guided = unsolved * drawn(preset["resolve"], *GUIDED)
     tested = sum(min(PROBLEMS[row["name"]], preset["benchmarks"]["n"]) for row in preset["benchmarks"]["sources"])
-    answers = tested * preset["evaluate"]["n"]
+    evaluate = preset["evaluate"]
+    answers = tested * sum(evaluate["n"] if value > 0 else 1 for value in evaluate["temperatures"])
     row = PROMPT + RESPONSE
     scored = (2 * problems + unsolved) * row  # the expert's and the rewritten, and what is re-solved under its guide
     learned = problems * preset["train"]["epochs"] * row

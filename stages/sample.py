@@ -32,8 +32,12 @@ def main(stage: Stage) -> None:
     problems = read_problems(stage.data / "problems.jsonl")
     prompts = plain_prompts(load_tokenizer(params.policy), {row.id: row.problem for row in problems}, params.prompt)
     kept = fitting(prompts, params.sample, context_window(params.policy))
-    references = {row.id: row.answer for row in problems}
-    verdicts = partial(judge, references=references, verify=params.verify, workers=params.hardware.workers or None)
+    verdicts = partial(
+        judge,
+        problems={row.id: row for row in problems},
+        verify=params.verify,
+        workers=params.hardware.workers or None,
+    )
     engine = partial(open_engine, params.sample.engine, params.policy, params.hardware)
     with stage.journal(unshaped_by=CHOOSING) as journal, stage.journal("solved") as solved:
         drawn = Drawn(journal, stage.checked(engine), params.sample, params.sample.seed)

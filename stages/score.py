@@ -15,6 +15,7 @@ Killed and started again, it goes on at the first window of responses that is no
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -52,7 +53,8 @@ def main(stage: Stage) -> None:
     scorer, context = Scorer(model), getattr(model.config, "max_position_embeddings", 2**31)
     guided = Guided(params.resolve.guides[0], tokenizer, params.prompt, params.resolve, context)
     stage.assert_unchanged()
-    folder, parts, scored = stage.folder(), [], 0
+    folder, scored = stage.folder(), 0
+    parts: list[Path] = []
     remove_recorded("score", keep=folder)
     source = rows(problems)
     with tqdm(total=total, desc="score", unit=" responses") as bar:

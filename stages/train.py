@@ -54,10 +54,10 @@ def train(stage: Stage, cell: Cell, folder: Path) -> None:
     plan = steps(len(fitting), params.train.epochs, params.train.batch_size, cell.seed)
     task = TrainingTask(fitting, plan, weights, options)
     args = arguments(params.train, params.hardware, len(plan), cell.seed, folder)
-    model = load_model(params.policy)
-    check_tokens(cell.data, fitting, len(model.get_input_embeddings().weight))
-    dtype = model.dtype  # to save in; training is in float32
-    model = prepare(model, params.train.lora, cell.seed)
+    loaded = load_model(params.policy)
+    check_tokens(cell.data, fitting, next(loaded.get_input_embeddings().parameters()).shape[0])
+    dtype = loaded.dtype  # to save in; training is in float32
+    model = prepare(loaded, params.train.lora, cell.seed)
     probe = Probe({cell.data: choose(fitting, params.train.probe_n)}, params.hardware.train_tokens, args.device)
     watch = ProbeCallback(probe, task, params.train.probe_every, cell.name)
     tuner = Finetuner(model, task, args, params.hardware.train_tokens, watch)

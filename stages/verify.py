@@ -60,7 +60,7 @@ def verdicts(
     workers = params.hardware.workers or None
     if guide:
         return judge_resolved(rows, problems, guide, params.verify, params.copy, workers)
-    return judge(rows, {id_: row.answer for id_, row in problems.items()}, params.verify, workers)
+    return judge(rows, problems, params.verify, workers)
 
 
 def count(name: str, rows: Iterator[Verdict]) -> None:

@@ -1,6 +1,6 @@
 """Does the committed code make the committed results? Made again from nothing, and compared byte for byte.
 
-    python -m tools.audit           # "61 of 61 outputs reproduced", or which are not, and exit status 1
+    python -m tools.audit           # "N of N outputs reproduced", or which are not, and exit status 1
     python -m tools.audit policy    # the embedded policy too, from its own pipeline: half an hour more
 
 Works in a temporary clone of the last commit without DVC's cache, dvc.lock and outputs, so every stage runs. Compares

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, ModelCard
 
-from stages.lib.records import Evaluation, read
+from stages.lib.records import Evaluation, evaluation_name, read
 from stages.lib.run.params import Params
 
 PAPER = "[Mind the Gap](https://arxiv.org/abs/2509.15157)"
@@ -79,7 +79,7 @@ def model_card(params: Params, cell: str, root: Path) -> ModelCard:
     }
     data, loss, seed = of[cell]
     correct: dict[str, list[bool]] = {}
-    path = root / "data" / "evaluations" / f"{cell}.jsonl"
+    path = root / "data" / "evaluations" / f"{evaluation_name(cell, params.evaluate.temperatures[0])}.jsonl"
     for row in read(Evaluation, path) if path.exists() else ():
         correct.setdefault(row.benchmark, []).append(row.correct)
     table = "\n".join(f"| {name} | {100 * sum(marks) / len(marks):.1f} |" for name, marks in sorted(correct.items()))

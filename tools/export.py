@@ -32,9 +32,9 @@ from huggingface_hub import HfApi
 from stages.lib import prompts
 from stages.lib.records import RecordError, TrainingRow, Verdict, read
 from stages.lib.run.errors import StageError
+from stages.lib.run.exits import one_line_errors
 from stages.lib.run.files import replacing, replacing_folder
 from stages.lib.run.params import Params, load, root
-from stages.lib.run.stage import run
 from tools import cards
 
 MESSAGES = List({"role": Value("string"), "content": Value("string")})
@@ -223,4 +223,4 @@ def write_json(value: Any, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    one_line_errors(main)

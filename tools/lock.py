@@ -1,11 +1,13 @@
 """Compile the locks from the short requirements, with uv: `make lock`.
 
-    requirements.in      -> requirements.txt        everything but CUDA, whichever index torch comes from
-                            requirements-cuda.txt   what torch needs beside it where it comes with CUDA, as PyPI's does
+    requirements.in      -> requirements.txt        everything but torch
+                            requirements-cpu.txt    torch for the CPU alone, where an index or a folder has it
+                            requirements-cuda.txt   torch as PyPI has it, and the CUDA packages that it asks for
     requirements-gpu.in  -> requirements-gpu.txt    one whole environment for a machine with a GPU: adds vLLM
 
-A pinned version stays until the short requirements ask for another; delete the lock to renew all. The CPU lock has two
-parts because a lock with hashes must name every package, and torch's two builds need different packages.
+A pin that is in a lock stays until the short requirements ask for another (`rm` the lock to renew all). Torch stands
+apart because its two builds ask for different packages, a lock with hashes names every package, and pip would take
+PyPI's, whose hash the index tells, before a file of the same version.
 """
 
 import re
@@ -13,20 +15,22 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-CUDA = re.compile(r"(cuda|nvidia)-|triton==")
+TORCH = re.compile(r"torch==|triton==|cuda-|nvidia-(?!ml-py)")
 UV = ("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header")
-CPU_WHEELS = {  # builds of pinned packages that PyPI does not have: those for the CPU alone, of PyTorch's own index
-    "torch==2.13.0": ["sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"],
+CPU = {  # Linux, Python 3.11, x86-64
+    "2.13.0": "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
 }
 HEAD = "# Made by `make lock` from {}: change that file, not this one.\n"
 
 
 def main() -> None:
-    lock, cuda, gpu = (ROOT / f"requirements{name}.txt" for name in ("", "-cuda", "-gpu"))
+    lock, cpu, cuda, gpu = (ROOT / f"requirements{name}.txt" for name in ("", "-cpu", "-cuda", "-gpu"))
     whole = compiled("requirements.in", lock, cuda)
-    write(lock, "requirements.in", [hashed(entry, CPU_WHEELS) for entry in whole if not CUDA.match(entry)])
-    write(cuda, "requirements.in", [entry for entry in whole if CUDA.match(entry)])
-    write(gpu, "requirements-gpu.in", [hashed(entry, {}) for entry in compiled("requirements-gpu.in", gpu, lock, cuda)])
+    write(lock, "requirements.in", [entry for entry in whole if not TORCH.match(entry)])
+    write(cuda, "requirements.in", [entry for entry in whole if TORCH.match(entry)])
+    version = next(entry for entry in whole if entry.startswith("torch==")).split()[0].removeprefix("torch==")
+    write(cpu, "requirements.in", [f"torch=={version}+cpu --hash={CPU[version]}\n"])
+    write(gpu, "requirements-gpu.in", compiled("requirements-gpu.in", gpu, lock, cuda))
 
 
 def compiled(source: str, *kept: Path) -> list[str]:
@@ -43,15 +47,6 @@ def compiled(source: str, *kept: Path) -> list[str]:
 def entries(text: str) -> list[str]:
     """Each package's lines: its name and version, its hashes, and who asks for it."""
     return re.findall(r"^[\w.\[\],-]+==.*\n(?:[ \t]+.*\n)*", text, flags=re.M)
-
-
-def hashed(entry: str, more: dict[str, list[str]]) -> str:
-    """The entry with the hashes that `more` has for it, and without others of CPU_WHEELS (uv keeps what a lock had)."""
-    first, rest = entry.split("\n", 1)
-    for line in (f"    --hash={value} \\\n" for values in CPU_WHEELS.values() for value in values):
-        rest = rest.replace(line, "")
-    name = re.split(r"[ ;]", first, maxsplit=1)[0]
-    return "\n".join([first, *(f"    --hash={value} \\" for value in more.get(name, [])), rest])
 
 
 def write(path: Path, source: str, packages: list[str]) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from presets.apply import applied
 from stages.lib.run import same_bytes
+from stages.lib.run.stage import open_stage
 
 ROOT = Path(__file__).parent.parent
 CODE = ("dvc.yaml", "models/micro", "stages")  # what the stages' fingerprints read
@@ -28,15 +29,15 @@ sample: {n: 2, max_new_tokens: 48}
 resolve: {n: 1, max_new_tokens: 48}
 grid: {data: [expert, rewritten], loss: [sft, ratio-kl0.1], seed: [0]}
 train: {epochs: 1.0, batch_size: 4, probe_n: 4, probe_every: 2}
-evaluate: {n: 1, max_new_tokens: 24}
+evaluate: {n: 1, temperatures: [1, 0], max_new_tokens: 24}
 report: {resamples: 100, bins: 2}
 hardware: {workers: 1}
 """
 CELLS = ("expert sft 0", "expert ratio-kl0.1 0", "rewritten sft 0", "rewritten ratio-kl0.1 0")
 STAGES = (
     "prepare", "verify expert", "sample", "verify sample", "resolve solution", "verify resolve-solution",
-    "fallback_merge", "score", *(f"train {cell}" for cell in CELLS), "evaluate base",
-    *(f"evaluate {cell}" for cell in CELLS), "tabulate", "plot_variance",
+    "fallback_merge", "score", *(f"train {cell}" for cell in CELLS), "evaluate base 1", "evaluate base 0",
+    *(f"evaluate {cell} {value}" for cell in CELLS for value in (1, 0)), "tabulate", "plot_variance",
 )  # fmt: skip
 STEPS = 2  # of the embedded policy's own pre-training
 SEQUENCES = 8
@@ -61,8 +62,7 @@ def pieces(folder: Path, deterministic: bool) -> dict[str, str]:
     os.environ["DVC_ROOT"] = str(folder)
     os.chdir(folder)
     for words in map(str.split, STAGES):
-        sys.argv = words
-        import_module(f"stages.{words[0]}").main()
+        import_module(f"stages.{words[0]}").main(open_stage(words[0], words[1:], resumable=True))
     pretrain(folder / "models" / "again")
     made = [path for name in ("data", "models/cells", "models/again", "reports") for path in (folder / name).rglob("*")]
     return {

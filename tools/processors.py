@@ -9,11 +9,13 @@ The last column shows that the comparison can fail: this processor again, with t
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,10 +40,13 @@ def main(cpus: list[str]) -> int:
     if not shutil.which("qemu-x86_64"):
         print("not compared: qemu-x86_64 is not installed (Debian: apt install qemu-user)")
         return 0
-    native, seconds = hashes([])
-    found = {"this processor again": hashes([])}
-    found |= {f"{cpu}, emulated": hashes(["qemu-x86_64", "-cpu", cpu]) for cpu in cpus or CPUS}
-    found["mode off"] = hashes([], "off")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each is a process of one thread
+        here, again, off = pool.submit(hashes, []), pool.submit(hashes, []), pool.submit(hashes, [], "off")
+        emulated = {cpu: pool.submit(hashes, ["qemu-x86_64", "-cpu", cpu]) for cpu in cpus or CPUS}
+        native, seconds = here.result()
+        found = {"this processor again": again.result()}
+        found |= {f"{cpu}, emulated": future.result() for cpu, future in emulated.items()}
+        found["mode off"] = off.result()
     text = page(native, seconds, found)
     if cpus:
         print(text)

@@ -29,16 +29,15 @@ def report(name: str) -> str:
 
 def headline() -> str:
     """Three sentences: the effects on accuracy, the composition of the rewritten set, the policy gap."""
-    data, loss, both = (
-        cells("effects", contrast)[0]
-        for contrast in ("data: rewritten − expert", "loss: dft − sft", "interaction: rewritten × dft")
-    )
+    at = [f"at {name}" if "=" in name else f"{name} decoding" for name in cells("decoding", "contrast (points)")]
+    data, loss = (cells("decoding", contrast) for contrast in ("data: rewritten − expert", "loss: dft − sft"))
     own, resolved, expert = (cells("composition", source)[1] for source in ("self", "resolved", "expert"))
     before, after = cells("gap", "ESS/N per token")[:2]
     return "\n".join(
         [
-            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data} "
-            f"points, DFT instead of SFT by {loss} points, and their interaction is {both} points.",
+            f"Averaged over benchmarks, training on rewritten instead of expert data changes accuracy by {data[0]} "
+            f"points ({at[0]}) and {data[-1]} points ({at[-1]}), DFT instead of SFT by {loss[0]} and "
+            f"{loss[-1]} points.",
             f"Of the rewritten responses, {own} % are the policy's own samples, {resolved} % were re-solved under a "
             f"guide, and {expert} % are the expert's.",
             f"The effective sample size of the token weights (ESS/N; 1 means no gap) is {before} on expert data and "
@@ -58,6 +57,11 @@ def cells(name: str, label: str) -> list[str]:
         if first == label and rest:
             return rest
     raise LookupError(f"reports/{name}.md has no row {label!r}, which the README's headline needs")
+
+
+def summary() -> str:
+    """The first table of reports/decoding.md: the average accuracy of each arm at each temperature."""
+    return re.findall(r"(?:^\|.*\n)+", report("decoding") + "\n", re.M)[0].strip()
 
 
 def near_copies() -> str:
@@ -85,7 +89,11 @@ def graph() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "headline": headline,
+    "summary": summary,
     "table": lambda: report("table"),
+    "decoding": lambda: report("decoding"),
+    "base": lambda: report("base"),
+    "ways": lambda: report("ways"),
     "effects": lambda: report("effects"),
     "composition": lambda: report("composition"),
     "near-copies": near_copies,

@@ -13,21 +13,28 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from stages.lib.run.errors import StageError
-from stages.lib.run.params import Grid, load
+from stages.lib.run.params import Evaluate, Grid, load
 
 MOST = 4  # at once: DVC's own lock is waited for, and memory is shared
 BEFORE = ("fallback-merge", "verify@expert")  # what every cell depends on
-ALONGSIDE = ("score", "evaluate-base")  # what no cell depends on, nor they on any
+ALONGSIDE = "score"  # no cell depends on it, nor it on any; as evaluate-base, at each temperature
 
 
 def main(wanted: list[str]) -> int:
     try:
         params = load()
         count = int(wanted[0]) if wanted else min(os.cpu_count() or 1, MOST)
-        shares = portions(params.grid, count) if params.policy.deterministic and "LAUNCH" not in os.environ else []
+        shares = (
+            portions(params.grid, params.evaluate, count)
+            if params.policy.deterministic and "LAUNCH" not in os.environ
+            else []
+        )
     except StageError:
         shares = []  # dvc repro says what is wrong
     if len(shares) > 1 and subprocess.call(["dvc", "repro", *BEFORE]) == 0:
@@ -35,13 +42,13 @@ def main(wanted: list[str]) -> int:
     return subprocess.call(["dvc", "repro"])
 
 
-def portions(grid: Grid, count: int) -> list[list[str]]:
+def portions(grid: Grid, evaluate: Evaluate, count: int) -> list[list[str]]:
     """The stages that may run side by side, in `count` shares of nearly the same work."""
     cells = [f"{data}-{loss}-{seed}" for data in grid.data for loss in grid.loss for seed in grid.seed]
-    shares = [
-        [stage for cell in cells[i::count] for stage in (f"train@{cell}", f"evaluate@{cell}")] for i in range(count)
-    ]
-    for number, stage in enumerate(ALONGSIDE):
+    words = [f"{value:g}" for value in evaluate.temperatures]
+    stages = {cell: [f"train@{cell}", *(f"evaluate@{cell}-{word}" for word in words)] for cell in cells}
+    shares = [[stage for cell in cells[i::count] for stage in stages[cell]] for i in range(count)]
+    for number, stage in enumerate((ALONGSIDE, *(f"evaluate-base@{word}" for word in words))):
         shares[-1 - number % count].insert(0, stage)  # the last shares have the fewest cells
     return shares
 
@@ -63,8 +70,16 @@ def together(shares: list[list[str]]) -> None:
             process.wait()
     finally:
         for process in begun:
-            process.terminate()
-            process.wait()
+            end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """And the stage that it has started, which would outlive it."""
+    with suppress(psutil.NoSuchProcess):
+        own = psutil.Process(process.pid)
+        for part in [*own.children(recursive=True), own]:
+            part.terminate()
+    process.wait()
 
 
 if __name__ == "__main__":

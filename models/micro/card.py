@@ -77,8 +77,8 @@ dvc unfreeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 dvc repro models/micro/dvc.yaml
 dvc freeze models/micro/dvc.yaml:tokenizer models/micro/dvc.yaml:weights
 ```
-The same machine gives the same bits; matrix products of another processor round differently. `models/micro/card.py`
-measures the numbers above and writes this page.
+Every x86-64 processor with AVX2 gives the same bytes (docs/reproducibility.md). `models/micro/card.py` measures the
+numbers above and writes this page.
 """
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+TIE = 0.01  # in log-weights: one per cent
 
 
 def ess(log_w: ArrayLike) -> float:
@@ -45,19 +46,29 @@ def log_mad(log_w: ArrayLike) -> float:
 
 
 def top_share(log_w: ArrayLike, share: float = 0.01) -> float:
-    """The part of the total weight that the largest `share` of the weights hold (at least one weight)."""
-    w = np.sort(_scaled(log_w))
-    return float(w[-max(1, round(share * w.size)) :].sum() / w.sum())
+    """The part of the total weight that the largest `share` of the weights hold: `share` itself where all are equal.
+
+    Where share * N is no whole number, the last weight counts by its fraction, so that sets of any size compare.
+    """
+    w = np.sort(_scaled(log_w))[::-1]
+    count = share * w.size
+    whole = int(count)
+    last = (count - whole) * w[whole] if whole < w.size else 0.0
+    return float((w[:whole].sum() + last) / w.sum())
 
 
 def k_hat(log_w: ArrayLike) -> float:
     """Shape of the generalised Pareto fitted to the largest weights (PSIS, arXiv 1507.02646), by arviz-stats.
 
-    Above `k_threshold` an importance-sampling estimate with these weights cannot be trusted at this sample size. Where
-    the largest weights are equal there is no tail to fit: nan. Fewer than 25 weights: nan.
+    Above `k_threshold` an importance-sampling estimate with these weights cannot be trusted at this sample size. nan
+    where the fit would be of noise or of a tie: of fewer than 100 weights (a tail of 20), and where the tail begins
+    within TIE of the median, so that its shape is that of small excesses over equal weights.
     """
     log_w = _flat(log_w)
-    if log_w.size < 25 or np.ptp(log_w) < 1e-6:
+    if log_w.size < 100:
+        return float("nan")
+    tail = min(0.2, 3 / np.sqrt(log_w.size))  # as PSIS takes it
+    if np.quantile(log_w, 1 - tail) - np.median(log_w) < TIE:
         return float("nan")
     from arviz_stats.base import array_stats  # here: importing it takes longer than most stages need
 

@@ -160,6 +160,11 @@ class Cell:
         return cls(item["data"], item["loss"], int(item["seed"]))
 
 
+def evaluation_name(cell: str, temperature: float | str) -> str:
+    """What the evaluations of a cell, or of "base", at one temperature are called: rewritten-dft-0-t0.6."""
+    return f"{cell}-t{float(temperature):g}"
+
+
 Row = TypeVar("Row")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stages.lib.analysis.bootstrap import Draws, bca, crossed, holm, paired, two_way
+from stages.lib.analysis.bootstrap import Draws, bca, crossed, holm, paired, proportions, two_way
 from stages.lib.analysis.gap import response_figures, response_sums
 
 DRAWS = Draws(resamples=1000, confidence=0.95, seed=0)
@@ -100,17 +100,45 @@ def test_constant_tables_have_no_width_and_bounds_hold() -> None:
     assert edge.low >= 0.0
 
 
-@pytest.mark.parametrize(("value", "bounds", "low", "high"), [(0, (0, 100), 0, 11.57), (0, (-100, 100), -11.57, 11.57),
-    (100, (0, 100), 88.43, 100), (50, (0, np.inf), 50, 50)])  # fmt: skip
-def test_what_no_problem_varies_has_the_exact_interval(
-    value: float, bounds: tuple[float, float], low: float, high: float
-) -> None:
-    """Clopper and Pearson's limits of 0 and 30 of 30, as scipy has them; on the average of two benchmarks too."""
-    theirs = stats.binomtest(0, 30).proportion_ci(method="exact").high
-    assert round(100 * theirs, 2) == 11.57
-    for tables in (1, 2):
-        [found] = crossed([np.full((1, 3, 30), float(value))] * tables, DRAWS, bounds)
-        assert (round(found.low, 2), round(found.high, 2)) == (low, high)
+def solved(right: int, problems: int = 48) -> tuple[float, float]:
+    """The interval, in per cent, of an arm that solves `right` of the problems in all of one response."""
+    [found] = proportions([np.r_[np.full(right, 100.0), np.zeros(problems - right)].reshape(1, 1, -1)], DRAWS)
+    return found.low, found.high
+
+
+def test_shares_of_one_response_have_wilsons_interval() -> None:
+    """With Student's t for the normal: near scipy's at 48 problems, and never narrower than it."""
+    for right in (0, 1, 2, 24, 47, 48):
+        theirs = stats.binomtest(right, 48).proportion_ci(method="wilson")
+        low, high = solved(right)
+        assert low == pytest.approx(100 * theirs.low, abs=0.6) and high == pytest.approx(100 * theirs.high, abs=0.6)
+        assert low <= 100 * theirs.low + 1e-9 and high >= 100 * theirs.high - 1e-9
+
+
+def test_the_interval_moves_up_with_the_value() -> None:
+    ends = np.array([solved(right) for right in range(49)])
+    assert (np.diff(ends, axis=0) >= 0).all()
+    assert ends[0, 0] == 0 and ends[-1, 1] == 100 and (ends[:, 1] > ends[:, 0]).all()
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.08, 0.98])
+def test_shares_cover_where_problems_are_very_unequal(mean: float) -> None:
+    """30 problems, 16 responses, rates from Beta(0.3 m, 0.3 (1 - m)): a bootstrap of the same tables does not."""
+    rng = np.random.default_rng(10)
+    rate = rng.beta(0.3 * mean, 0.3 * (1 - mean), (800, 1, 30))
+    table = 100 * rng.binomial(16, rate) / 16
+    assert 0.94 <= coverage(proportions([table], DRAWS), 100 * mean) <= 1
+    assert coverage(crossed([table], DRAWS), 100 * mean) < 0.92
+
+
+@pytest.mark.parametrize("tables", [1, 2])
+def test_a_difference_that_no_problem_shows_has_the_exact_reach(tables: int) -> None:
+    """Clopper and Pearson's limit of 0 of 30 on either side: two policies may differ on so many problems unseen."""
+    theirs = 100 * stats.binomtest(0, 30).proportion_ci(method="exact").high
+    [found] = crossed([np.zeros((1, 3, 30))] * tables, Draws(20_000, 0.95, 0), (-100, 100))
+    assert (-found.low, found.high) == pytest.approx((theirs / tables**0.5,) * 2, rel=0.03)
+    [unbounded] = crossed([np.full((1, 3, 30), 50.0)] * tables, DRAWS)
+    assert (unbounded.low, unbounded.high) == (50, 50)
 
 
 def ratio(totals: np.ndarray) -> np.ndarray:

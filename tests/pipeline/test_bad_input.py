@@ -140,7 +140,7 @@ def test_problems_longer_than_the_context(refused: Refused, checkout: Path, tiny
     set_param("files: models/micro/policy", f"files: {folder}")
     for file in ("problems.jsonl", "benchmarks/long.jsonl"):
         write(checkout / "data" / file, [Problem(**{**ROWS[0], "problem": "1 + " * 300 + "1 ="})])
-    for stage in (("sample",), ("evaluate", "base")):
+    for stage in (("sample",), ("evaluate", "base", "0")):
         message = refused(*stage)
         assert "no prompt fits" in message and "context window; lower max_new_tokens" in message
 
@@ -167,7 +167,9 @@ def test_demonstrations_without_the_answer_are_counted(
 @pytest.mark.parametrize("token_ids", [[], [2]])
 def test_empty_responses_are_counted_as_without_an_answer(token_ids: list[int]) -> None:
     row = Rollout(id="p0", index=0, response="", finish="stop", token_ids=token_ids, logprobs=[-1.0] * len(token_ids))
-    verdicts = list(judge([row], {"p0": "1"}, Verify(markers=True, timeout=5.0), workers=1))
+    problems = {"p0": Problem(id="p0", problem="", answer="1")}
+    verify = Verify(markers=True, timeout=5.0, steps="none", unsound="flag")
+    verdicts = list(judge([row], problems, verify, workers=1))
     assert [(v.correct, v.extracted, v.reason) for v in verdicts] == [(False, None, "no_answer")]
 
 
@@ -195,10 +197,16 @@ def test_an_unknown_data_set(refused: Refused) -> None:
 
 
 def test_arguments_that_evaluate_does_not_take(refused: Refused) -> None:
-    assert "evaluate takes `base` or `DATA LOSS SEED`" in refused("evaluate", "expert", "sft")
+    assert "evaluate takes `base TEMPERATURE` or `DATA LOSS SEED TEMPERATURE`" in refused("evaluate", "expert", "sft")
+
+
+def test_a_temperature_that_names_another_file_than_dvc_expects(refused: Refused) -> None:
+    Path("data/benchmarks").mkdir()
+    set_param("files: models/micro/policy", "files: params.yaml")
+    assert "evaluate.temperatures has 1.0: write it as 1" in refused("evaluate", "base", "1.0")
 
 
 def test_benchmarks_that_are_not_there(refused: Refused) -> None:
     set_param("files: models/micro/policy", "files: params.yaml")
     Path("data/benchmarks").mkdir()
-    assert "no benchmarks" in refused("evaluate", "base")
+    assert "no benchmarks" in refused("evaluate", "base", "1")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.lock import CPU_WHEELS, CUDA, entries
+from tools.lock import TORCH, entries
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,34 +21,32 @@ def pins(name: str) -> dict[str, str]:
     }
 
 
-CPU, CUDA_PINS, GPU = (pins(f"requirements{name}.txt") for name in ("", "-cuda", "-gpu"))
+LOCK, CPU, CUDA, GPU = (pins(f"requirements{name}.txt") for name in ("", "-cpu", "-cuda", "-gpu"))
 
 
 def test_every_wanted_version_is_locked() -> None:
     wanted = pins("requirements.in")
-    assert wanted and wanted.items() <= CPU.items()
+    assert wanted and wanted.items() <= {**LOCK, **CUDA}.items()
     assert {**wanted, **pins("requirements-gpu.in")}.items() <= GPU.items()
-    assert "vllm" in GPU and "vllm" not in CPU
+    assert "vllm" in GPU and "vllm" not in LOCK
 
 
 def test_all_locks_agree() -> None:
     """A test on the CPU says something of a run on a GPU."""
-    both = {**CPU, **CUDA_PINS}
+    both = {**LOCK, **CUDA}
     assert {name: GPU[name] for name in both} == both
+    assert {"torch": f"{CUDA['torch']}+cpu"} == CPU
 
 
 def test_every_package_has_hashes() -> None:
-    for name in ("requirements.txt", "requirements-cuda.txt", "requirements-gpu.txt"):
+    for name in ("requirements.txt", "requirements-cpu.txt", "requirements-cuda.txt", "requirements-gpu.txt"):
         found = entries((ROOT / name).read_text())
         assert found and all("--hash=sha256:" in entry for entry in found), name
 
 
-def test_the_cpu_lock_takes_both_builds_of_torch() -> None:
-    """PyPI's, which needs CUDA's packages, and the one for the CPU, which does not."""
-    entry = next(entry for entry in entries((ROOT / "requirements.txt").read_text()) if entry.startswith("torch=="))
-    [value] = CPU_WHEELS[entry.split()[0]]
-    assert value in entry and entry.count("--hash") > 5
-    assert not any(CUDA.match(f"{name}==") for name in CPU) and all(CUDA.match(f"{name}==") for name in CUDA_PINS)
+def test_what_torchs_builds_ask_for_stands_apart() -> None:
+    assert not any(TORCH.match(f"{name}==") for name in LOCK)
+    assert all(TORCH.match(f"{name}==") for name in CUDA) and len(CUDA) > 10
 
 
 @pytest.mark.slow

@@ -94,7 +94,8 @@ def test_what_a_preset_names_exists(path: Path) -> None:
         assert (ROOT / file).exists()
     for loss in params.grid.loss:
         named(loss, params.loss)
-    assert set(params.grid.data) <= {"expert", "rewritten", "self", "no-guide", "solved", "matched", "answer-hint"}
+    controls = {"self", "no-guide", "solved", "matched", "answer-hint", "unfiltered", "right-steps", "oracle"}
+    assert set(params.grid.data) <= {"expert", "rewritten", *controls}
     assert path.stem in FACTS or params.policy.name == "models/micro/policy", "a real model's facts belong into FACTS"
 
 
@@ -157,7 +158,7 @@ def test_the_papers_setting(name: str) -> None:
     assert (train.epochs, train.batch_size, train.learning_rate, train.max_length) == (1, 256, 5e-5, 2048)
     assert (train.adam_beta1, train.adam_beta2, train.weight_decay) == (0.9, 0.95, 0.01)
     assert (train.warmup_ratio, train.max_grad_norm, train.lora.rank) == (0.1, 1.0, 0)
-    assert (evaluate.n, evaluate.temperature, evaluate.top_p) == (16, 1.0, 1.0)
+    assert (evaluate.n, evaluate.temperatures, evaluate.top_p) == (16, [1.0, 0.0], 1.0)
     assert {source.name for source in params.benchmarks.sources} == set(cost.PROBLEMS)
     assert max(cost.PROBLEMS.values()) <= params.benchmarks.n
 
@@ -193,7 +194,7 @@ def test_expected_draws_are_those_of_the_pass_rates(most: int) -> None:
 def test_costs_scale_as_counts_do() -> None:
     params = cost.complete("qwen2.5-math-7b")
     rows = {row.stage: row for row in cost.costs(params, 7e9)}
-    assert rows["evaluate"].tokens == 13 * 1516 * 16 * cost.EVALUATED
+    assert rows["evaluate"].tokens == 13 * 1516 * (16 + 1) * cost.EVALUATED
     assert rows["train"].tokens == 12 * 50_000 * (cost.PROMPT + cost.RESPONSE)
     half = cost.costs(params | {"problems": {"n": 25_000}}, 7e9)
     assert [row.seconds / rows[row.stage].seconds for row in half] == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0])

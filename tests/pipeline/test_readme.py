@@ -72,10 +72,11 @@ def test_no_block_without_a_generator() -> None:
 
 
 def test_missing_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "effects.md").write_text("| contrast | points |\n| :-- | --: |\n| loss: dft − sft | 1.0 |\n")
+    table = "| contrast (points) | T = 1 | greedy |\n| :-- | --: | --: |\n| loss: dft − sft | 1.0 | −1.0 |\n"
+    (tmp_path / "decoding.md").write_text(table)
     monkeypatch.setattr(readme, "REPORTS", tmp_path)
-    assert readme.cells("effects", "loss: dft − sft") == ["1.0"]
-    with pytest.raises(LookupError, match=r"reports/effects\.md has no row 'data: rewritten"):
+    assert readme.cells("decoding", "loss: dft − sft") == ["1.0", "−1.0"]
+    with pytest.raises(LookupError, match=r"reports/decoding\.md has no row 'data: rewritten"):
         readme.headline()
 
 

@@ -18,21 +18,26 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 13])
 def test_every_stage_of_the_grid_is_in_one_share(params: Params, count: int) -> None:
     grid = replace(params.grid, data=["expert", "rewritten"], loss=["sft"], seed=[0, 1, 2])
-    shares = portions(grid, count)
+    shares = portions(grid, replace(params.evaluate, temperatures=[1.0, 0.6, 0.0]), count)
     cells = {f"{data}-sft-{seed}" for data in grid.data for seed in grid.seed}
-    wanted = [*ALONGSIDE, *(f"{verb}@{cell}" for verb in ("train", "evaluate") for cell in cells)]
+    evaluated = [f"evaluate@{cell}-{word}" for cell in cells for word in ("1", "0.6", "0")]
+    base = [f"evaluate-base@{word}" for word in ("1", "0.6", "0")]
+    wanted = [ALONGSIDE, *base, *evaluated, *(f"train@{cell}" for cell in cells)]
     assert sorted(stage for share in shares for stage in share) == sorted(wanted)
     for share in shares:
         assert all(
-            share.index(f"train@{cell}") < share.index(f"evaluate@{cell}") for cell in cells if f"train@{cell}" in share
+            share.index(f"train@{cell}") < share.index(f"evaluate@{cell}-0")
+            for cell in cells
+            if f"train@{cell}" in share
         )
 
 
 def test_the_named_stages_are_those_of_dvc_yaml(params: Params) -> None:
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert set(ALONGSIDE) | {"fallback-merge", "train", "evaluate"} <= stages.keys()
-    for verb in ("train", "evaluate"):
-        assert list(stages[verb]["matrix"]) == ["data", "loss", "seed"]
+    assert {ALONGSIDE, "fallback-merge", "train", "evaluate", "evaluate-base"} <= stages.keys()
+    assert list(stages["train"]["matrix"]) == ["data", "loss", "seed"]
+    assert list(stages["evaluate"]["matrix"]) == ["data", "loss", "seed", "temperature"]
+    assert list(stages["evaluate-base"]["matrix"]) == ["temperature"]
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def data(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (resolve, "solution"),
         (verify, "resolve-solution"),
         (fallback_merge,),
-        (evaluate, "base"),
+        (evaluate, "base", "1"),
     ):
         run_stage(stage, *words)
     return checkout / "data"
@@ -50,12 +50,12 @@ def test_a_benchmark_problem_too_long_for_the_context_counts_as_wrong(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In its place among the others, whose rows are what they were."""
-    before = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
+    before = list(read(Evaluation, data / "evaluations" / "base-t1.jsonl"))
     file = data / "benchmarks" / "chain-short.jsonl"
     first, second = read_problems(file)
     write(file, [first, replace(second, id="long", problem="1 + " * 300 + "1 ="), second])
-    run_stage(evaluate, "base")
-    rows = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
+    run_stage(evaluate, "base", "1")
+    rows = list(read(Evaluation, data / "evaluations" / "base-t1.jsonl"))
     added = [row for row in rows if row.id == "long"]
     expected = {"correct": False, "extracted": None, "reason": "too_long", "finish": "length", "tokens": 0}
     assert len(added) == 4 and all({**vars(row), **expected, "response": ""} == vars(row) for row in added)
@@ -93,6 +93,6 @@ def test_from_problems_to_training_sets(data: Path) -> None:
         assert (row.response == problems[row.id].solution) == (row.source == "expert")
         assert "worked solution" not in row.problem
 
-    rows = list(read(Evaluation, data / "evaluations" / "base.jsonl"))
+    rows = list(read(Evaluation, data / "evaluations" / "base-t1.jsonl"))
     assert len(rows) == 5 * 2 * 4 and len({row.benchmark for row in rows}) == 5
     assert all(row.correct == (row.reason == "equal") for row in rows)

@@ -18,6 +18,7 @@ from stages.lib.scoring.token_scores import ResponseScores, join, write_part
 ROOT = Path(__file__).resolve().parents[2]
 ACCURACY = {"base": 0.5, "expert-sft": 0.2, "expert-dft": 0.25, "rewritten-sft": 0.6, "rewritten-dft": 0.7}
 BENCHMARKS = ("near", "far")
+TEMPERATURES = (1, 0)
 MEASURES = ["weighted_loss", "nll", "entropy", "kl", "weight_var", "ess", "logp_var", "ratio_var", "ratio_ess"]
 MEASURES += ["eos_prob", "accuracy"]
 
@@ -36,6 +37,8 @@ def experiment(
     params["grid"] = {"data": ["expert", "rewritten"], "loss": ["sft", "dft"], "seed": list(range(seeds))}
     params["report"]["resamples"] = 200
     params["evaluate"]["n"] = n
+    params["evaluate"]["temperatures"] = list(TEMPERATURES)
+    params["report"]["in_distribution"] = ["near"]
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)
     shutil.copy(ROOT / "dvc.yaml", folder)
@@ -54,10 +57,13 @@ def experiment(
     token_scores(data, rows, sources, rng)
     for name in BENCHMARKS:
         write(data / f"benchmarks/{name}.jsonl", [problem(f"{name}-{i}") for i in range(test_problems)])
-    write(data / "evaluations/base.jsonl", answers("base", test_problems, n, rng))
+    for temperature in TEMPERATURES:
+        write(data / f"evaluations/base-t{temperature}.jsonl", answers("base", test_problems, temperature and n, rng))
     for cell in ACCURACY:
         for seed in range(seeds) if cell != "base" else ():
-            write(data / f"evaluations/{cell}-{seed}.jsonl", answers(cell, test_problems, n, rng))
+            for temperature in TEMPERATURES:
+                rows = answers(cell, test_problems, temperature and n, rng)
+                write(data / f"evaluations/{cell}-{seed}-t{temperature}.jsonl", rows)
             training_curve(data / f"training/{cell}-{seed}.csv", cell, seed, rng)
     (data / "counts").mkdir()
     (data / "counts/merge.json").write_text(json.dumps({"rows": problems, "sources": {"self": sources.count("self")}}))
@@ -123,20 +129,22 @@ def response(name: str, source: str, scale: float, rng: np.random.Generator) -> 
 
 
 def answers(cell: str, problems: int, n: int, rng: np.random.Generator) -> list[Evaluation]:
+    """n responses to each problem; n = 0 stands for greedy decoding: one."""
+    n = n or 1
     difficulty = np.random.default_rng(1).normal(0, 0.15, (len(BENCHMARKS), problems))  # the same for every policy
     rows = []
     for b, name in enumerate(BENCHMARKS):
         for i in range(problems):
             right = rng.random(n) < ACCURACY[cell] + difficulty[b, i] - 0.1 * b
-            rows += [answer(name, f"{name}-{i}", k, bool(right[k])) for k in range(n)]
+            rows += [answer(name, f"{name}-{i}", k, bool(right[k]), cell) for k in range(n)]
     return rows
 
 
-def answer(benchmark: str, name: str, index: int, correct: bool) -> Evaluation:
+def answer(benchmark: str, name: str, index: int, correct: bool, cell: str) -> Evaluation:
     return Evaluation(
         benchmark=benchmark, id=name, index=index, correct=correct, extracted="3" if correct else None,
         canonical="3" if correct else None,
-        reason="equal" if correct else "no_answer", finish="stop", tokens=20 + index, response="1 + 2 = 3",
+        reason="equal" if correct else "no_answer", finish="stop", tokens=20 + index, response=f"1 + 2 = 3 ({cell})",
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def entries(data: Path) -> list[Entry]:
-    policies = {"base": data / "evaluations/base.jsonl", "DR+DFT": data / "evaluations/rewritten-dft-0.jsonl"}
+    policies = {"base": data / "evaluations/base-t1.jsonl", "DR+DFT": data / "evaluations/rewritten-dft-0-t1.jsonl"}
     return [*training_entries(data, "solution", pieces, 30), *benchmark_entries(data, policies, 10)]
 
 
@@ -51,7 +51,7 @@ def test_tokens_carry_the_scored_probabilities(entries: list[Entry]) -> None:
 
 
 def test_benchmark_entries_hold_the_first_response_of_every_policy(data: Path, entries: list[Entry]) -> None:
-    first = {row.id: row for row in read(Evaluation, data / "evaluations/base.jsonl") if row.index == 0}
+    first = {row.id: row for row in read(Evaluation, data / "evaluations/base-t1.jsonl") if row.index == 0}
     held_out = [entry for entry in entries if entry.set != "training"]
     assert len(held_out) == 20
     for entry in held_out:

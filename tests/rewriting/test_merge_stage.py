@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stages import fallback_merge
-from stages.fallback_merge import choose
 from stages.lib.records import FailedDemonstration, Merged, Problem, Rollout, TrainingRow, Verdict, read, write
+from stages.lib.rewriting.choosing import choose
 from stages.lib.rewriting.training_sets import matched
 from tests.run_stage import run_stage
 

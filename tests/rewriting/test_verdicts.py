@@ -58,7 +58,7 @@ def test_action_flag_keeps_the_verdict_and_counts(params: Params) -> None:
 
 
 def test_action_ignore_gives_the_plain_verdict(params: Params) -> None:
-    plain = list(judge(rows(), {"p": "6"}, params.verify, workers=1))
+    plain = list(judge(rows(), problems(), params.verify, workers=1))
     assert judged(params, "ignore") == plain and [row.reason for row in plain] == PLAIN
 
 
@@ -115,3 +115,13 @@ def test_verify_counts_the_reasons(checkout: Path, monkeypatch: pytest.MonkeyPat
     assert counts["problems_solved"] == solved
     verdicts = list(read(Verdict, data / "verdicts" / "resolve-solution.jsonl"))
     assert [(row.id, row.index) for row in verdicts] == [*(("a", k) for k in range(5)), ("b", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize(("unsound", "reason"), [("reject", "wrong_step"), ("flag", "equal")])
+def test_a_right_answer_by_wrong_steps_is_rejected_where_asked(params: Params, unsound: str, reason: str) -> None:
+    problem = Problem(id="p", problem="4 - 9 + 2 =", answer="-3", solution="In: 4 + 2 = 6. So \\boxed{-3}.")
+    text = "4 - 9 = -4\n-4 + 2 = -3\n\\boxed{-3}"
+    row = Rollout(id="p", index=0, response=text, finish="stop", token_ids=[1], logprobs=[-1.0])
+    verify = dataclasses.replace(params.verify, steps="testbed", unsound=unsound)
+    [found] = judge_resolved([row], {"p": problem}, "solution", verify, params.copy, workers=1)
+    assert (found.correct, found.reason) == (unsound == "flag", reason)

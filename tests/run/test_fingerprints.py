@@ -208,7 +208,7 @@ def test_an_instance_has_the_name_that_dvc_gives_it() -> None:
     ("words", "said"),
     [
         (["train", "expert"], "train takes `DATA LOSS SEED`, not 'expert'"),
-        (["evaluate"], "evaluate takes `base` or `DATA LOSS SEED`, not ''"),
+        (["evaluate"], "evaluate takes `base TEMPERATURE` or `DATA LOSS SEED TEMPERATURE`, not ''"),
         (["verify", "nothing"], "verify takes `expert` or `sample` or `resolve-GUIDE`, not 'nothing'"),
         (["sample", "twice"], "sample takes no words, not 'twice'"),
     ],
@@ -322,8 +322,8 @@ def test_stages_read_only_what_they_declare(
     check("fallback-merge", fallback_merge)
     check("score", score)
     check("train", train, "rewritten", "dft", "0")
-    check("evaluate-base", evaluate, "base")
-    check("evaluate", evaluate, "rewritten", "dft", "0")
+    check("evaluate-base", evaluate, "base", "1")
+    check("evaluate", evaluate, "rewritten", "dft", "0", "0")
     folder = experiment(tmp_path_factory.mktemp("reported"), problems=30, test_problems=8)
     monkeypatch.setenv("DVC_ROOT", str(folder))
     check("tabulate", tabulate)

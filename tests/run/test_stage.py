@@ -115,9 +115,9 @@ def test_the_lock_is_named_after_the_stage_not_the_program_that_imports_it(
         sys, "argv", ["/somewhere/pytest/__main__.py", *(f"tests/room/test_{n:030}.py" for n in range(10))]
     )
     ran = []
-    run_as("evaluate", ["base"], noting(ran))
-    assert ran == ["evaluate-base"]
-    assert [path.name for path in (checkout / ".scratch").iterdir()] == ["evaluate-base.lock"]
+    run_as("evaluate", ["base", "0.6"], noting(ran))
+    assert ran == ["evaluate-base-0.6"]
+    assert [path.name for path in (checkout / ".scratch").iterdir()] == ["evaluate-base-0.6.lock"]
 
 
 def test_a_mistaken_command_line_makes_no_lock(checkout: Path) -> None:

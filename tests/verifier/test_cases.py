@@ -6,9 +6,10 @@ A response that holds no box is put into one, so that a case shows the answer on
 import pytest
 
 from stages.lib.verifier.verify import verify
+from tests.verifier.kind_cases import KINDS
 from tests.verifier.number_cases import NUMBERS, OTHER, SAME
 
-CASES: dict[str, list[tuple[str, str, bool]]] = NUMBERS | {
+CASES: dict[str, list[tuple[str, str, bool]]] = NUMBERS | KINDS | {
     "algebra": [
         ("x^2+2x+1", "(x+1)^2", SAME),
         ("(b+2)(a+5)", "(a+5)(b+2)", SAME),

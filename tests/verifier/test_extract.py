@@ -26,6 +26,53 @@ BOXES = [
     (r"\boxed{ 7 }", ["7"]),
     ("\\boxed{\n\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}\n}.", [r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"]),
     (r"\boxedanswer{7}", []),
+    (r"$\boxed{7}$. As requested, it is inside \boxed notation.", ["7"]),
+    (r"Put it in \boxed{}: \boxed{7}", ["7"]),
+    (r"So \boxed{7}, which I put within \boxed{}.", ["7"]),
+    (r"\boxed{} \boxed{7}", ["7"]),
+    ("\\boxed{42\\}", ["42\\"]),
+    (r'\boxed{"42"}', ["42"]),
+    (r"\boxed{``42''}", ["42"]),
+    (r"\boxed{30'}", ["30'"]),
+    (r"\boxed{\text{Answer: }7}", ["7"]),
+    (r"\boxed{\text{The answer is }7}", ["7"]),
+    (r"\boxed{\text{Answer: C}}", [r"\text{C}"]),
+]
+SIGNS = [
+    (r"Hence $x = -\boxed{5}$.", ["-5"]),
+    (r"It is $-\boxed{5}$.", ["-5"]),
+    (r"It is -$\boxed{5}$.", ["-5"]),
+    (r"$x=-\,\boxed{5}$", ["-5"]),
+    (r"$x=\pm\boxed{5}$", [r"\pm 5"]),
+    (r"$10 - \boxed{5} = 5$", ["5"]),
+    (r"$x -\boxed{5}$", ["5"]),
+    ("We get:\n- \\boxed{5}", ["5"]),
+    (r"The answer - \boxed{5}", ["5"]),
+]
+BEHIND = [
+    (r"$\boxed{5}\text{ cm}$", [r"5\text{ cm}"]),
+    (r"$\boxed{5}$ square inches.", [r"5\text{ square inches}"]),
+    (r"$\boxed{5}\ \mathrm{m}^2$", [r"5\text{ m^2}"]),
+    (r"\boxed{60} miles per hour", [r"60\text{ miles per hour}"]),
+    (r"\boxed{5} million", [r"5\text{ million}"]),
+    (r"$\boxed{5}\sqrt{2}$", [r"5\sqrt{2}"]),
+    (r"$\boxed{5}i$", ["5i"]),
+    (r"$\boxed{90}^\circ$", [r"90^\circ"]),
+    (r"$\boxed{2}^{10}$", ["2^{10}"]),
+    (r"\boxed{5} is the answer", ["5"]),
+    (r"\boxed{5} as in the metre", ["5"]),
+    (r"\boxed{5} in all", ["5"]),
+    (r"\boxed{x+1} metres", ["x+1"]),
+    (r"\boxed{5} apples", ["5"]),
+]
+DENIED = [
+    (r"$x \ne \boxed{5}$", []),
+    (r"It is anything but \boxed{5}.", []),
+    (r"The answer is not \boxed{5}.", []),
+    (r"\boxed{5}, not \boxed{6}", ["5"]),
+    (r"\boxed{6}? No: \boxed{6} is wrong. Hence \boxed{7}, since \boxed{6} can't be right.", ["7"]),
+    (r"It is \boxed{5} rather than \boxed{6}.", ["5"]),
+    (r"It is not only even, it is \boxed{6}.", ["6"]),
 ]
 SEVERAL = [
     (r"\boxed{1}, \boxed{2}", ["1, 2"]),
@@ -36,76 +83,32 @@ SEVERAL = [
     (r"\boxed{1} \boxed{2}", ["1, 2"]),
     (r"\boxed{7}. So the answer is \boxed{7}", ["7"]),
     (r"\boxed{7} \boxed{7}", ["7"]),
-    (r"$x = \boxed{1}$ or $x = \boxed{2}$", ["2"]),
+    (r"$x = \boxed{1}$ or $x = \boxed{2}$", ["1", "2"]),
+    (r"$x = \boxed{1}$ and $y = \boxed{2}$", ["1, 2"]),
+    (r"either \boxed{5} or else \boxed{6}", ["5", "6"]),
+    (r"\boxed{5} or, if zero counts, \boxed{6}", ["5", "6"]),
+    (r"\boxed{5} (or possibly \boxed{6})", ["5", "6"]),
+    ("Either \\boxed{5}\nor\n\\boxed{6}", ["5", "6"]),
+    (r"\boxed{5}, perhaps \boxed{6}", ["5", "6"]),
+    (r"\boxed{5}. Or rather: \boxed{6}", ["6"]),
     (r"\boxed{1} or \boxed{2}", ["1", "2"]),
     (r"$\boxed{1}$ \text{or} $\boxed{2}$", ["1", "2"]),
     (r"$\boxed{1}$, or $\boxed{2}$", ["1", "2"]),
     (r"\boxed{1}. Then \boxed{2}", ["2"]),
 ]
-MARKERS = [
-    ("The answer is 7.", ["7"]),
-    ("the answer is: 7", ["7"]),
-    ("The final answer is $\\frac{1}{2}$. I hope it is correct.", [r"\frac{1}{2}"]),
-    ("Final Answer: The final answer is $-2$.", ["-2"]),
-    ("**Final Answer**\n\n42", ["42"]),
-    ("final answer: 42", ["42"]),
-    ("Answer: C", ["C"]),
-    ("ANSWER: (C)", ["(C)"]),
-    ("**Answer:** 42", ["42"]),
-    ("**Answer**: 42", ["42"]),
-    ("The correct answer is B.", ["B"]),
-    ("The correct option is (B).", ["(B)"]),
-    ("The answer is **42**.", ["42"]),
-    ("#### 1,234", ["1,234"]),
-    ("... = 18\n#### 18", ["18"]),
-    ("The answer is 3. Wait, the answer is 4.", ["4"]),
-    ("The answer is 3.14.", ["3.14"]),
-    ("The answer is 7 because 3 + 4 = 7.", ["7"]),
-    ("The answer is 18 dollars per day.", ["18 dollars per day"]),
-    ("The answer is $3$ and $5$.", ["3, 5"]),
-    ("The answer is $3$ or $5$.", ["3", "5"]),
-    ("The answer is $28$ %.", [r"28\%"]),
-    ("The answer is \\(x^2\\)", ["x^2"]),
-    ("The final answer is:\n\\[\nx^2\n\\]", ["x^2"]),
-    ("The answer to the problem is 12.", ["12"]),
-    ("<think>hm, 3?</think><answer>42</answer>", ["42"]),
-    ("The answers are 3 and 5.", ["3 and 5"]),
-]
-NOTHING = [
-    "",
-    "Therefore we get 7.",
-    "7",
-    "$7$",
-    "x = 7",
-    "There are 12 ways, hence 12/3 = 4 in all.",
-    "I cannot answer this.",
-    "An answer would be nice.",
-]
 
 
-@pytest.mark.parametrize(("response", "stated"), BOXES + SEVERAL)
+@pytest.mark.parametrize(("response", "stated"), BOXES + SIGNS + BEHIND + DENIED + SEVERAL)
 def test_boxes(response: str, stated: list[str]) -> None:
     assert extract(response, markers=True) == stated
     assert extract(response, markers=False) == stated
 
 
-@pytest.mark.parametrize(("response", "stated"), MARKERS)
-def test_markers_count_only_if_the_param_says_so(response: str, stated: list[str]) -> None:
-    assert extract(response, markers=True) == stated
-    assert extract(response, markers=False) == []
-    assert extract(rf"{response} \boxed{{5}}", markers=True) == ["5"]
-
-
-@pytest.mark.parametrize("response", NOTHING)
-def test_the_last_number_is_never_an_answer(response: str) -> None:
-    assert extract(response, markers=True) == []
-    assert verify(response, "7").reason is Reason.no_answer
-
-
-def test_what_follows_the_thoughts_counts_first() -> None:
+def test_only_what_follows_the_thoughts_counts() -> None:
     assert extract(r"<think>\boxed{3}</think> \boxed{4}", markers=True) == ["4"]
     assert extract(r"<think>\boxed{3}</think> The answer is 4.", markers=True) == ["4"]
-    assert extract(r"<think>\boxed{3}</think> Done.", markers=True) == ["3"]
+    assert extract(r"<think>\boxed{3}</think> Done.", markers=True) == []
+    assert extract(r"<think>\boxed{3}</think> So <think>\boxed{4}</think> Done.", markers=True) == []
 
 
 def test_a_hedge_is_no_answer_unless_all_of_it_is_right() -> None:

@@ -86,10 +86,13 @@ def test_long_responses_take_linear_time() -> None:
 
 
 PIECES = [
-    "9", "a", " ", "(", "A", "A,", "AB ", "1,", "1,234,", "1 234 ", r"\frac", r"\frac{1}", r"\text{a}", r"\,", "^", "_",
-    "x=", "|", "!", "%", ".", "\\", "{", "}", "\\{", "1+", r"\sqrt", r"\pm 1", "1:", "<1", r"\cup", r"\left(", "é", "²",
-    "and ", "or ", "1 or ", r"\boxed", "$", "~", "0.1e", "e", r"\sin ", r"\ln ", r"\mathbf", r"\overline", "1/", "2^",
-    "-", "1_", "½", "i", "*", "**", "`", ". ",
+    "9", "a", " ", "(", "A", "A,", "AB ", "1,", "1,234,", "1 234 ", r"\frac", r"\frac{1}", r"\text{a}", r"\,", "^",
+    "_", "x=", "|", "!", "%", ".", "\\", "{", "}", "\\{", "1+", r"\sqrt", r"\pm 1", "1:", "<1", r"\cup", r"\left(",
+    "é", "²", "and ", "or ", "1 or ", r"\boxed", "$", "~", "0.1e", "e", r"\sin ", r"\ln ", r"\mathbf", r"\overline",
+    "1/", "2^", "-", "1_", "½", "1 base ", "base ", "A base 2", ",{}", "{,}", "] [", "[1,", "]1,2[", "] 1,",
+    "(k\\in ", "for all ", "x=", "①", "\\text{for ", "mod ", "(\\text{mod ", "\\frac{\\text{m", "_5C", "\\Omega ",
+    "1st ", "th ", "rd", "real numbers except ", "to 1", "米", "\\left.", "1 ft ", "one ", "half ", "\\phantom{",
+    "\\text{\\text{", "0,", "0,1;", "\\forall ", "with ", "\\in", "i", "*", "**", "`", ". ",
 ]  # fmt: skip
 
 
@@ -97,9 +100,9 @@ PIECES = [
 def test_any_repeated_piece_is_judged_in_time(piece: str) -> None:
     text = piece * (4_900 // len(piece))
     for got, reference in ((text, "5"), (text + "1", text + "2"), (r"\frac{" + text + "}{2}", text)):
-        started = time.monotonic()
+        started = time.process_time()
         judge(reference, got)
-        assert time.monotonic() - started < 2
+        assert time.process_time() - started < 2
 
 
 PAYLOADS = [
@@ -181,11 +184,11 @@ def test_the_kernel_ends_a_worker_out_of_processor_time() -> None:
 
 def test_memory_is_limited() -> None:
     code = (
-        "import resource; from stages.lib.answer import worker as w\n"
-        "w._load = lambda: lambda a, b: 'equal' if bytearray(4 << 30) else ''\n"
+        "import resource; from stages.lib.verifier import worker as w\n"
+        "w._load = lambda: lambda a, b, d: 'equal' if bytearray(4 << 30) else ''\n"
         "w.main()"
     )
-    task = '{"reference": "1", "got": "1", "seconds": 5}\n'
+    task = '{"reference": "1", "got": "1", "seconds": 5, "decimals": 9}\n'
     done = subprocess.run(
         [sys.executable, "-c", code], input=task, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
     )

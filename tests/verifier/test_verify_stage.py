@@ -13,6 +13,7 @@ from stages.lib.verifier.verdicts import judge
 from tests.run_stage import run_stage
 
 COUNT = 23
+ONE = Problem(id="a", problem="0 + 1 =", answer="1")
 
 
 @pytest.fixture
@@ -73,12 +74,19 @@ def test_a_cut_off_response_is_never_right(params: Params) -> None:
         rollout("a", 1, "\\boxed{1}"),
         rollout("a", 2, "\\boxed{1}", "length"),
     ]
-    assert [row.reason for row in judge(rows, {"a": "1"}, params.verify)] == ["cut_off", "equal", "cut_off"]
+    assert [row.reason for row in judge(rows, {"a": ONE}, params.verify)] == ["cut_off", "equal", "cut_off"]
+
+
+def test_the_question_is_passed_on(params: Params) -> None:
+    rows = [rollout("a", 0, r"\boxed{1\%}")]
+    asked = Problem(id="a", problem="By what percent does it grow?", answer="1")
+    assert not next(judge(rows, {"a": ONE}, params.verify)).correct
+    assert next(judge(rows, {"a": asked}, params.verify)).correct
 
 
 def test_a_response_to_no_problem(params: Params) -> None:
     with pytest.raises(RecordError, match="'b' answers no known problem"):
-        list(judge([rollout("b", 0, "")], {"a": "1"}, params.verify))
+        list(judge([rollout("b", 0, "")], {"a": ONE}, params.verify))
 
 
 def test_unknown_name(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:

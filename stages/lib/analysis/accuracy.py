@@ -1,17 +1,26 @@
 """Accuracies with their intervals, as tidy frames. Accuracies are in per cent."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from stages.lib.analysis.arms import BASE
-from stages.lib.analysis.bootstrap import Draws, crossed
+from stages.lib.analysis.bootstrap import Draws, Estimate, crossed, proportions
 from stages.lib.analysis.evaluations import AllAnswers
-from stages.lib.analysis.measures import measures
+from stages.lib.analysis.measures import COUNTS, measures
 
 AVERAGE = "average"
 PERCENT = (0.0, 100.0)
 Array = NDArray[np.float64]
+
+
+def by_difficulty(answers: AllAnswers, in_distribution: list[str]) -> list[str]:
+    """The benchmarks' names: those like the training problems first, the others behind, each from the easiest for the
+    base to the hardest."""
+    base = {name: item.correct.mean() for name, item in answers[BASE].items()}
+    return sorted(base, key=lambda name: (name not in in_distribution, -base[name], name))
 
 
 def scopes(answers: AllAnswers) -> dict[str, list[str]]:
@@ -35,7 +44,7 @@ def results(answers: AllAnswers, draws: Draws) -> pd.DataFrame:
     """avg@n of the base and of each arm, per benchmark and on average: arm, benchmark, value, low, high."""
     rows = []
     for scope, names in scopes(answers).items():
-        estimates = crossed(accuracy(answers, names), draws, PERCENT)
+        estimates = proportions(accuracy(answers, names), draws)
         rows += [[arm, scope, e.value, e.low, e.high] for arm, e in zip(answers, estimates, strict=True)]
     frame = pd.DataFrame(rows, columns=["arm", "benchmark", "value", "low", "high"])
     order = {arm: i for i, arm in enumerate(answers)}
@@ -48,12 +57,17 @@ def evaluation(answers: AllAnswers, draws: Draws) -> pd.DataFrame:
     rows = []
     for arm, benchmarks in answers.items():
         for scope, names in scopes(answers).items():
-            columns = [measures(benchmarks[name]) for name in names]
-            tables = [np.stack(list(column.values())) for column in columns]
-            most = np.array([np.inf if measure == "tokens" else 100.0 for measure in columns[0]])
-            for measure, e in zip(columns[0], crossed(tables, draws, (0.0, most)), strict=True):
+            for measure, e in _estimates([measures(benchmarks[name]) for name in names], draws):
                 rows.append([arm, scope, measure, e.value, e.low, e.high])
     return pd.DataFrame(rows, columns=["arm", "benchmark", "measure", "value", "low", "high"])
+
+
+def _estimates(columns: list[dict[str, Array]], draws: Draws) -> Iterator[tuple[str, Estimate]]:
+    """Each measure with its estimate, from its tables [S, P], a benchmark a column."""
+    for measure in columns[0]:
+        tables = [column[measure][None] for column in columns]
+        [item] = crossed(tables, draws, (0.0, np.inf)) if measure in COUNTS else proportions(tables, draws)
+        yield measure, item
 
 
 def metrics(results: pd.DataFrame, shares: pd.DataFrame, ess: dict[str, float]) -> dict[str, dict[str, float]]:

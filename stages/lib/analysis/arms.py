@@ -4,7 +4,7 @@ arm = Arm("rewritten", "dft"); arm.name     # "DR+DFT"
 for contrast in contrasts(params.grid): contrast.kind, contrast.new, contrast.old, contrast.weights
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -58,26 +58,36 @@ def shown(names: list[str], most: int = 6) -> list[str]:
     return names if len(names) <= most else [name for name in names if name in {BASE, *NAMES.values()}] or names[:most]
 
 
-def contrasts(grid: Grid) -> list[Contrast]:
-    """The factor effects, each arm against the base, pairs of arms, in this order."""
-    return [*_factors(grid), *_against_base(grid), *_pairs(grid)]
+def contrasts(grid: Grid, repeated: Set[str] = frozenset()) -> list[Contrast]:
+    """The factor effects, each arm against the base, pairs of arms, in this order.
+
+    repeated: arms whose policies answer as an earlier arm's do (`evaluations.repeated`). They count once: no contrast
+    is of them alone, and no mean effect averages over them.
+    """
+    found = [*_factors(grid, repeated), *_against_base(grid), *_pairs(grid)]
+    return [item for item in found if item.kind in FACTORS or not {item.new, item.old} & repeated]
 
 
-def _factors(grid: Grid) -> Iterator[Contrast]:
+def _factors(grid: Grid, repeated: Set[str]) -> Iterator[Contrast]:
     plain_data, plain_loss = _plain("expert", grid.data), _plain("sft", grid.loss)
     data = [name for name in grid.data if name != plain_data]
     losses = [name for name in grid.loss if name != plain_loss]
     for new in data:
         parts = [(Arm(new, loss), Arm(plain_data, loss)) for loss in grid.loss]
-        yield Contrast("data", new, plain_data, "", _mean_difference(parts))
+        parts = [(a, b) for a, b in parts if not {a.name, b.name} & repeated]
+        if parts:
+            yield Contrast("data", new, plain_data, "", _mean_difference(parts))
     for new in losses:
         parts = [(Arm(item, new), Arm(item, plain_loss)) for item in grid.data]
-        yield Contrast("loss", new, plain_loss, "", _mean_difference(parts))
+        parts = [(a, b) for a, b in parts if not {a.name, b.name} & repeated]
+        if parts:
+            yield Contrast("loss", new, plain_loss, "", _mean_difference(parts))
     for new in data:
         for loss in losses:
             signs = {(new, loss): 1.0, (new, plain_loss): -1.0, (plain_data, loss): -1.0, (plain_data, plain_loss): 1.0}
             weights = {Arm(*corner).name: sign for corner, sign in signs.items()}
-            yield Contrast("interaction", new, plain_data, loss, weights)
+            if Arm(new, loss).name not in repeated:
+                yield Contrast("interaction", new, plain_data, loss, weights)
 
 
 def _against_base(grid: Grid) -> Iterator[Contrast]:

@@ -1,10 +1,14 @@
 """Intervals, tests and effect sizes over problems and seeds.
 
-    crossed([table_a, table_b], draws)     # tables [M, S, P_b]: M quantities, S seeds, P_b problems of benchmark b
+    proportions([table_a, table_b], draws) # tables [M, S, P_b]: M quantities, S seeds, P_b problems of benchmark b
+    crossed([table_a, table_b], draws)     # the same for what is no share: differences, lengths
     bca(sums, statistic, draws)            # sums [P, K] per problem, statistic maps totals [..., K] to [..., M]
 
-The unit is the problem, never the token or the response: responses to one problem stand or fall together. Training
-seeds are a second, crossed level: every seed meets every problem.
+The unit is the problem, never the token or the response: responses to one problem stand or fall together. The seeds of
+a cell (of the order of its rows, and of LoRA's start) are a second, crossed level: every seed meets every problem. What
+no interval here covers is another draw of the training data, another base or other benchmarks.
+
+Coverage is simulated by tests/benchmarks/coverage.py; its table is reports/benchmarks/coverage.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Bounds = tuple[float | Array, float | Array]  # the least and the largest value possible, for all M or [M] each
 CHUNK = 2**23  # counts held at once
 BLOCKS = 4000  # units of the bootstrap at most
+UNSEEN = 1.0  # problems added to those that tell a design effect: coverage.md has what 0.5 and 2 would give
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,51 @@ def _draw(rng: np.random.Generator, n: int, resamples: int) -> Array:
     return rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
 
 
-Bounds = tuple[float | Array, float | Array]  # the least and the largest value possible, for all M or [M] each
+def proportions(tables: Sequence[Array], draws: Draws, most: float = 100.0) -> list[Estimate]:
+    """Mean share over seeds and problems, averaged over benchmarks, with Wilson's (1927) interval.
+
+    tables: one [M, S, P_b] a benchmark, values in [0, most]. The interval is the one of n independent tries, n chosen
+    so that their variance is the one over problems and seeds (`_of_problems`, `two_way`), with Student's t in place of
+    the normal (Franco et al. 2019, doi 10.1093/jssam/smy019). So it is never empty, ends within [0, most], and moves
+    up with the value: 0 of 48 has a lower end than 1 of 48. A benchmark of one problem has no interval.
+    """
+    from scipy import stats
+
+    values = np.mean([table.mean(axis=(1, 2)) for table in tables], axis=0) / most
+    if min(table.shape[2] for table in tables) < 2:
+        return [Estimate(float(most * value), float("nan"), float("nan")) for value in values]
+    smooth = np.mean([_smoothed(table / most) for table in tables], axis=0)
+    parts = np.stack([_of_problems(table / most) for table in tables]) / len(tables) ** 2
+    problem, seed, freedom = two_way([table / most for table in tables], parts)
+    tries = smooth * (1 - smooth) / (problem + seed)
+    square = stats.t.ppf(draws.tails[1], freedom) ** 2
+    middle = (values + square / (2 * tries)) / (1 + square / tries)
+    half = np.sqrt(square * (values * (1 - values) / tries + square / (4 * tries**2))) / (1 + square / tries)
+    ends = np.clip([middle - half, middle + half], 0, 1) * most
+    errors = np.sqrt(problem + seed) * most
+    return [Estimate(*map(float, row)) for row in zip(values * most, *ends, errors, strict=True)]
+
+
+def _smoothed(table: Array) -> Array:
+    """The share as if one problem more had been asked and half solved, [M]: never 0 or 1."""
+    n = table.shape[2]
+    return (n * table.mean(axis=(1, 2)) + 0.5) / (n + 1)
+
+
+def _of_problems(table: Array) -> Array:
+    """Variance of the mean share over problems, [M], with the design effect drawn towards 1 where few problems tell it.
+
+    Design effect: the variance between problems by the largest that this share allows, p (1 - p), when every problem is
+    solved always or never. With no more than a few problems solved (or failed) it cannot be estimated, and is mostly
+    underestimated; so UNSEEN further problems count as of the largest variance.
+    """
+    n, share, smooth = table.shape[2], table.mean(axis=(1, 2)), _smoothed(table)
+    largest = share * (1 - share)
+    between = table.mean(axis=1).var(axis=1, ddof=1)
+    effect = np.divide(between, largest, out=np.ones_like(share), where=largest > 0)
+    telling = n * np.minimum(share, 1 - share)
+    effect = (telling * effect + UNSEEN) / (telling + UNSEEN)
+    return effect * smooth * (1 - smooth) / n
 
 
 def crossed(tables: Sequence[Array], draws: Draws, bounds: Bounds = (-np.inf, np.inf)) -> list[Estimate]:
@@ -82,11 +132,8 @@ def crossed(tables: Sequence[Array], draws: Draws, bounds: Bounds = (-np.inf, np
     variance component: three of them have no shape to resample, and resampling them understates their variance by a
     third, while what is left between seed and problem is counted up to three times (the pigeonhole bootstrap, Owen
     2007, arXiv 0712.1111). The deviations are widened from normal to Student's t at the degrees of freedom of
-    `two_way`, as in Hesterberg (2014, arXiv 1411.5279); p is the t test at the same standard error.
-
-    Coverage of 95 % intervals in simulations (4000 experiments of 3 seeds, 2 x 100 problems, 4 responses; seeds of
-    standard deviation 0, 1, 3 and 8 points): 0.956, 0.964, 0.943, 0.919 for an arm, 0.987, 0.974, 0.946, 0.943 for a
-    difference of two; with 5 seeds 0.954, 0.955, 0.955, 0.936 and 0.982, 0.971, 0.955, 0.946.
+    `two_way`, as in Hesterberg (2014, arXiv 1411.5279); p is the t test at the same standard error. Where few problems
+    vary, `_unseen` is added to the variance.
     """
     from scipy import stats
 
@@ -94,31 +141,32 @@ def crossed(tables: Sequence[Array], draws: Draws, bounds: Bounds = (-np.inf, np
     if min(table.shape[2] for table in tables) < 2:
         return [Estimate(float(value), float("nan"), float("nan")) for value in values]
     problem, seed, freedom = two_way(tables)
-    deviations = _resampled(tables, draws) + draws.normal() * np.sqrt(seed)
+    unseen = np.sum([_unseen(table, draws, bounds) for table in tables], axis=0) / len(tables) ** 2
+    deviations = _resampled(tables, draws) + draws.normal() * np.sqrt(seed + unseen)
     widen = stats.t.ppf(draws.tails[1], freedom) / stats.norm.ppf(draws.tails[1])
     low, high = np.clip(values + widen * np.quantile(deviations, draws.tails, axis=0), *bounds)
-    low, high = _unvaried(tables, draws, bounds, low, high)
-    errors = np.sqrt(problem + seed)
+    errors = np.sqrt(problem + seed + unseen)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(errors > 1e-12, 2 * stats.t.sf(np.abs(values) / errors, freedom), values == 0)
     return [Estimate(*map(float, row)) for row in zip(values, low, high, errors, p, strict=True)]
 
 
-def _unvaried(tables: Sequence[Array], draws: Draws, bounds: Bounds, low: Array, high: Array) -> tuple[Array, Array]:
-    """The interval where all P problems of a benchmark have one value, and resampling has nothing to vary.
+def _unseen(table: Array, draws: Draws, bounds: Bounds) -> Array:
+    """Variance of the mean for what a sample in which few problems vary cannot show, [M]; 0 where a bound is infinite.
 
-    Of none among P the exact upper limit is a share 1 - tail^(1/P) (Clopper and Pearson 1934): so many problems may
-    have another value, each as far away as the bounds allow. 0 of 30 solved reads [0, 11.6] %; two policies that differ
-    on none of 30 problems, 0 [-11.6, 11.6] points. Unchanged where some table varies, or a bound is infinite.
+    Of P problems without one of a kind the exact upper limit of that kind's share is 1 - tail^(1/P) (Clopper and
+    Pearson 1934), each as far off as the bounds allow: two policies that differ on none of 30 problems differ by 0
+    [-11.6, 11.6] points. Divided by 1 + the number of problems that vary, (sum x^2)^2 / sum x^4, so that it fades.
     """
-    same, floor, ceiling = np.bool_(True), 0.0, 0.0
-    for table in tables:
-        value, share = table[:, 0, 0], 1 - draws.tails[0] ** (1 / table.shape[2])
-        same = same & (table == value[:, None, None]).all((1, 2))
-        floor = floor + (value - share * (value - bounds[0])) / len(tables)
-        ceiling = ceiling + (value + share * (bounds[1] - value)) / len(tables)
-    known = same & np.isfinite(floor) & np.isfinite(ceiling)
-    return np.where(known, floor, low), np.where(known, ceiling, high)
+    from scipy import stats
+
+    n = table.shape[2]
+    reach = np.minimum(*(np.abs(np.broadcast_to(bound, len(table))) for bound in bounds))
+    limit = (1 - draws.tails[0] ** (1 / n)) * reach / stats.norm.ppf(draws.tails[1])
+    off = table.mean(axis=1) - table.mean(axis=(1, 2))[:, None]
+    fourth = (off**4).sum(axis=1)
+    varying = np.divide((off**2).sum(axis=1) ** 2, fourth, out=np.zeros_like(fourth), where=fourth > 1e-12)
+    return np.where(np.isfinite(limit), limit, 0.0) ** 2 / (1 + varying)
 
 
 def _resampled(tables: Sequence[Array], draws: Draws) -> Array:
@@ -131,17 +179,25 @@ def _resampled(tables: Sequence[Array], draws: Draws) -> Array:
     return total / len(tables)
 
 
-def two_way(tables: Sequence[Array]) -> tuple[Array, Array, Array]:
+def two_way(tables: Sequence[Array], parts: Array | None = None) -> tuple[Array, Array, Array]:
     """Variance of the mean over crossed seeds and problems: problems' part, seeds' part, degrees of freedom, [M] each.
 
     With x = mu + seed + problem + rest and variances s, p, r, the mean squares estimate V_problem = p/P + r/SP,
     V_seed = s/S + r/SP and V_rest = r/SP without bias, and Var(mean) = V_problem + (V_seed - V_rest), the bracket being
     0 at least. Degrees of freedom after Satterthwaite (1946), the mean square of the seeds counted even where the
-    bracket is 0: that it is 0 was estimated from S seeds, too. One seed: over problems alone.
+    bracket is 0: that it is 0 was estimated from S seeds, too. One seed: over problems alone. A variance estimated from
+    values of kurtosis k has 2 / (k - 1) as many degrees of freedom as from normal ones: few where few problems vary.
+
+    parts: V_problem of each benchmark by its squared number, [B, M], if other than the variance between problems.
     """
     count, seeds, zero = len(tables), tables[0].shape[1], np.zeros(len(tables[0]))
-    parts = np.stack([table.mean(1).var(1, ddof=1) / table.shape[2] for table in tables]) / count**2
-    problem, below = parts.sum(axis=0), (parts**2 / [[table.shape[2] - 1] for table in tables]).sum(axis=0)
+    if parts is None:
+        parts = np.stack([table.mean(1).var(1, ddof=1) / table.shape[2] for table in tables]) / count**2
+        spread = np.stack([_tailed(table.mean(1)) for table in tables])
+    else:
+        spread = np.ones_like(parts)
+    freedoms = np.array([[table.shape[2] - 1] for table in tables])
+    problem, below = parts.sum(axis=0), (parts**2 * spread / freedoms).sum(axis=0)
     if seeds == 1:
         return problem, zero, _freedom(problem, below, 1)
     rest = np.sum([_interaction(table) / (seeds * table.shape[2]) for table in tables], axis=0) / count**2
@@ -150,8 +206,16 @@ def two_way(tables: Sequence[Array]) -> tuple[Array, Array, Array]:
     return problem, extra, _freedom(problem + extra, below + seed**2 / (seeds - 1), seeds - 1)
 
 
+def _tailed(values: Array) -> Array:
+    """(kurtosis - 1) / 2 of each row, at least 1, [M, P] -> [M]: 1 of a normal; 1 where nothing varies."""
+    off = values - values.mean(axis=1, keepdims=True)
+    second = (off**2).mean(axis=1)
+    kurtosis = np.divide((off**4).mean(axis=1), second**2, out=np.full_like(second, 3.0), where=second > 1e-12)
+    return np.maximum((kurtosis - 1) / 2, 1.0)
+
+
 def _freedom(total: Array, below: Array, least: int) -> Array:
-    return np.maximum(np.divide(total**2, below, out=np.ones_like(total), where=below > 0), least)
+    return np.maximum(np.divide(total**2, below, out=np.full_like(total, np.inf), where=below > 0), least)
 
 
 def _interaction(table: Array) -> Array:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from stages.lib.analysis.arms import arms
-from stages.lib.records import SOURCES, Cell, Evaluation, Merged, RecordError, Verdict, read
+from stages.lib.records import SOURCES, Cell, Evaluation, Merged, RecordError, Verdict, evaluation_name, read
 from stages.lib.run.params import Grid, Resolve, Sample
 
 
@@ -50,19 +50,20 @@ def _rates(verdicts: list[Verdict], first: int) -> list[float]:
     return [len(ids), len(verdicts), first, *shares, 100 * len(solved) / max(1, len(ids))]
 
 
-def verdict_reasons(data: Path, grid: Grid, guides: Sequence[str]) -> pd.DataFrame:
+def verdict_reasons(data: Path, grid: Grid, guides: Sequence[str], temperatures: Sequence[float]) -> pd.DataFrame:
     """How many verdicts had which reason: of the demonstrations, the samples, the re-solved, every policy's answers."""
     counts: dict[str, Counter[str]] = {}
     for name in ("expert", "sample", *(f"resolve-{guide}" for guide in guides)):
         counts[name] = Counter(row.reason for row in read(Verdict, data / "verdicts" / f"{name}.jsonl"))
     cells = [Cell(arm.data, arm.loss, seed).name for arm in arms(grid) for seed in grid.seed]
-    for name in ("base", *cells):
+    for name in (evaluation_name(cell, value) for cell in ("base", *cells) for value in temperatures):
         found = read(Evaluation, data / "evaluations" / f"{name}.jsonl")
         counts[f"evaluate-{name}"] = Counter(row.reason for row in found)
     rows = [(name, reason, count) for name, found in counts.items() for reason, count in sorted(found.items())]
     return pd.DataFrame(rows, columns=["of", "reason", "responses"])
 
 
-def tidy_composition(shares: pd.DataFrame, solved: pd.DataFrame) -> pd.DataFrame:
-    """Both frames as one: of, measure, value."""
-    return pd.concat([shares.rename(columns={"source": "of"}), solved]).melt("of", var_name="measure").dropna()
+def tidy_composition(shares: pd.DataFrame, solved: pd.DataFrame, flaws: pd.DataFrame | None = None) -> pd.DataFrame:
+    """All frames as one: of, measure, value."""
+    by_source = shares if flaws is None else shares.merge(flaws, on="source")
+    return pd.concat([by_source.rename(columns={"source": "of"}), solved]).melt("of", var_name="measure").dropna()

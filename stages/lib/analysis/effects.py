@@ -6,18 +6,18 @@ import pandas as pd
 from stages.lib.analysis.accuracy import PERCENT, accuracy, scopes
 from stages.lib.analysis.arms import FACTORS, contrasts
 from stages.lib.analysis.bootstrap import Draws, crossed, holm, paired
-from stages.lib.analysis.evaluations import AllAnswers
+from stages.lib.analysis.evaluations import AllAnswers, repeated
 from stages.lib.run.params import Grid
 
 
 def effects(answers: AllAnswers, grid: Grid, draws: Draws) -> pd.DataFrame:
-    """Every contrast of the grid, per benchmark and on average: kind, new, old, by, benchmark, value, low, high, tests.
+    """Every contrast of arms that differ, per benchmark and on average: kind, new, old, by, benchmark, estimate, tests.
 
     p: two-sided t test at the standard error over seeds and problems that the interval rests on; p_holm: adjusted for
     all contrasts of its family on its benchmark (the factors; arms against the base; pairs); p_wilcoxon, d_z,
     rank_biserial: over problems, at these seeds.
     """
-    named, order = contrasts(grid), list(answers)
+    named, order = contrasts(grid, repeated(answers)), list(answers)
     weights = np.array([[item.weights.get(arm, 0.0) for arm in order] for item in named])
     most = PERCENT[1] * weights.clip(0).sum(1)  # the weights of a contrast add up to 0
     labels = pd.DataFrame([[c.kind, c.new, c.old, c.by] for c in named], columns=["kind", "new", "old", "by"])

@@ -8,7 +8,7 @@ import pandas as pd
 from stages.lib.analysis import gap
 from stages.lib.analysis.arms import arms
 from stages.lib.analysis.bootstrap import Draws
-from stages.lib.analysis.frames import read_csv
+from stages.lib.analysis.frames import read_csv, rows_where
 from stages.lib.analysis.gap import Tokens
 from stages.lib.analysis.gap_table import B_ONE, SUBSETS, gap_rows, summed
 from stages.lib.records import Cell
@@ -17,15 +17,10 @@ from stages.lib.run.params import Grid, root
 QUANTILES = np.linspace(0, 1, 201)
 FEWEST = 5  # responses that make a distribution worth drawing
 TRAINING = {  # columns of data/training/*.csv that are drawn, and what their axes say
-    "ess": "ESS/N (b = 1)",
-    "logp_var": "Var(log p) (nats²)",
-    "weight_var": "Var(w) (b = 1)",
-    "ratio_ess": "ESS/N of p / p at step 0",
-    "kl": "KL to the initial policy (nats)",
     "nll": "−log p of the data (nats)",
+    "logp_var": "Var(log p) (nats²)",
     "entropy": "entropy (nats)",
-    "eos_prob": "probability of the end token",
-    "accuracy": "tokens predicted right (share)",
+    "kl": "KL to the base (nats)",
 }
 
 
@@ -56,8 +51,11 @@ def problems(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_source(table: pd.DataFrame) -> pd.DataFrame:
-    """group, side, figure, value, low, high: the gap table's rows per token at b = 1."""
+    """group, side, figure, value, low, high: the rows per token at b = 1, and −log p, mean log w negated."""
     part = gap_rows(table, level="token", behaviour=B_ONE, side=gap.SIDES)
+    nll = rows_where(part, figure="mean log w")
+    nll = nll.assign(figure="−log p", value=-nll["value"], low=-nll["high"], high=-nll["low"])
+    part = pd.concat([part, nll])
     return part.assign(group=part["problems"])[["group", "side", "figure", "value", "low", "high"]]
 
 

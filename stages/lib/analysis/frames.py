@@ -19,7 +19,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         RecordError: no such file, or nothing in it.
     """
     try:
-        frame = pd.read_csv(path)
+        frame = pd.read_csv(path, dtype={"by": str})
     except (FileNotFoundError, pd.errors.EmptyDataError):
         raise RecordError(f"{path}: not there or empty; `dvc repro` makes it") from None
     return frame.fillna({"by": ""}) if "by" in frame else frame

@@ -25,9 +25,8 @@ from stages.lib.records import RecordError
 from stages.lib.scoring import token_scores
 
 Array = NDArray[np.float64]
-SUMS = ["n", "l", "l2", "w", "w2", "c", "c2", "h", "k", "d", "d2", "r", "r2", "rc", "rc2", "k3"]
-# n tokens; l = log p; w = p; c = w clipped; h entropy; k tokens of known b; r = p / b, d = log r, rc = r clipped;
-# k3 = r - 1 - d
+SUMS = ["n", "l", "l2", "w", "w2", "c", "c2", "h", "k", "d", "d2", "r", "r2", "rc", "rc2"]
+# n tokens; l = log p; w = p; c = w clipped; h entropy; k tokens of known b; r = p / b, d = log r, rc = r clipped
 TOKENS = 200_000  # held at once; beyond it medians, tails and distributions come from an even part of the problems
 SIDES = ("expert", "rewritten")
 
@@ -55,9 +54,8 @@ def _sums(tokens: pd.DataFrame, clip: tuple[float, float]) -> pd.DataFrame:
     known = ~np.isnan(log_r)
     w, r, d = np.exp(logp), np.where(known, np.exp(log_r), 0.0), np.where(known, log_r, 0.0)
     c, rc = np.clip(w, *clip), np.where(known, np.clip(r, *clip), 0.0)
-    k3 = np.where(known, r - 1 - d, 0.0)
     entropy = tokens["entropy"].to_numpy(np.float64)
-    columns = [np.ones_like(w), logp, logp**2, w, w**2, c, c**2, entropy, known, d, d**2, r, r**2, rc, rc**2, k3]
+    columns = [np.ones_like(w), logp, logp**2, w, w**2, c, c**2, entropy, known, d, d**2, r, r**2, rc, rc**2]
     frame = pd.DataFrame(dict(zip(SUMS, map(np.float64, columns), strict=True)))
     return frame.groupby([tokens["id"], tokens["source"]], sort=False).sum().reset_index()
 
@@ -126,7 +124,11 @@ def token_figures(totals: Array) -> dict[str, Array]:
 
 
 def known_figures(totals: Array) -> dict[str, Array]:
-    """Figures per token of r = p / b over the tokens of known b, from totals [..., K]."""
+    """Figures per token of r = p / b over the tokens of known b, from totals [..., K].
+
+    No KL and no chi^2: their estimators (k1, k3, r^2 - 1) are of a sample of b, where the mean of r is 1. Verified
+    responses are a selection from b, so the mean of r is another, and is given instead.
+    """
     t = _named(totals)
     return {
         "ESS/N": t["r"] ** 2 / (t["k"] * t["r2"]),
@@ -134,9 +136,8 @@ def known_figures(totals: Array) -> dict[str, Array]:
         "CV²": t["k"] * t["r2"] / t["r"] ** 2 - 1,
         "Var(w)": t["r2"] / t["k"] - (t["r"] / t["k"]) ** 2,
         "Var(log w)": t["d2"] / t["k"] - (t["d"] / t["k"]) ** 2,
-        "χ²": t["r2"] / t["k"] - 1,
-        "KL k1": -t["d"] / t["k"],
-        "KL k3": t["k3"] / t["k"],
+        "mean log w": t["d"] / t["k"],
+        "mean w": t["r"] / t["k"],
     }
 
 

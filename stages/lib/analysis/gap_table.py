@@ -76,7 +76,7 @@ def _known(part: pd.DataFrame, tokens: Tokens, draws: Draws, clip: Clip) -> Iter
     own = gap.side(part, "rewritten")
     for _, figure, item in summed([own], gap.known_figures, draws):
         yield "token", B_KNOWN, "rewritten", figure, item
-    for _, figure, item in ordered([(tokens.log_r, tokens.problem)], ORDERED, draws):
+    for _, figure, item in ordered([(tokens.log_r, tokens.problem)], BOUNDED, draws):
         yield "token", B_KNOWN, "rewritten", figure, item
     for level, (log_r,) in response_levels([own], "d", "k").items():
         for row in _responses(level, B_KNOWN, [log_r], draws, clip):

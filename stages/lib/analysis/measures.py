@@ -8,16 +8,19 @@ from numpy.typing import NDArray
 from stages.lib.analysis.evaluations import Answers
 
 Array = NDArray[np.float64]
+COUNTS = ("tokens", "distinct")  # measures that are no shares
 
 
 def measures(answers: Answers) -> dict[str, Array]:
-    """Each measure's table [S, P]. avg@n is pass@1 too; with one response there is no other k."""
+    """Each measure's table [S, P]. avg@n is pass@1 too; with one response there is no other k. distinct: how many of
+    the n responses to a problem are different texts."""
     n = answers.correct.shape[-1]
     ks = [k for k in (2**i for i in range(1, 20)) if k < n] + [n] * (n > 1)
     return {
         f"avg@{n}": 100.0 * answers.correct.mean(-1),
         **{f"pass@{k}": 100.0 * pass_at(answers.correct, k) for k in ks},
-        f"maj@{n}": 100.0 * majority(answers.classes),
+        **{f"maj@{k}": 100.0 * majority_of(answers.classes, k) for k in (ks[1:] or [n])},
+        "distinct": (answers.texts.max(-1) + 1).astype(np.float64),
         "tokens": answers.tokens.mean(-1),
         "cut off": 100.0 * answers.cut_off.mean(-1),
         "no answer": 100.0 * (answers.classes == -1).mean(-1),
@@ -30,6 +33,14 @@ def pass_at(correct: NDArray[np.bool_], k: int) -> Array:
     n = correct.shape[-1]
     table = np.array([1.0 - comb(n - c, k) / comb(n, k) for c in range(n + 1)])
     return table[correct.sum(-1)]
+
+
+def majority_of(classes: NDArray[np.int64], k: int) -> Array:
+    """maj@k from n responses: the mean over n // k groups of k, in their order, which is without bias. [..., n] ->
+    [...]"""
+    groups = classes.shape[-1] // k
+    parts = classes[..., : groups * k].reshape(*classes.shape[:-1], groups, k)
+    return majority(parts).mean(-1)
 
 
 def majority(classes: NDArray[np.int64]) -> Array:

@@ -4,7 +4,7 @@ Colours are Okabe and Ito's, told apart under every common kind of colour blindn
 The same data give the same bytes: no dates, no versions, a fixed salt for the SVG's ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stages.lib.analysis.frames import parts, records
+from stages.lib.analysis.arms import BASE
+from stages.lib.analysis.frames import parts, records, rows_where
+from stages.lib.report.tables import marked
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -30,8 +32,9 @@ SPARE = [GREEN, PURPLE, BLACK, YELLOW]
 DASHES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
-SHARES = ("eos_prob",)  # drawn from 0 to 1, lest a difference in the seventh digit fill the panel
-LABELS = {"ESS/N": "ESS/N (b = 1)", "Var(log w)": "Var(log p) (nats²)", "Var(w)": "Var(w) (b = 1)"}
+NLL = "−log p"
+LABELS = {"ESS/N": "ESS/N of token probabilities", "Var(log w)": "Var(log p) (nats²)", NLL: "−log p (nats per token)"}
+GROUPS = {"all": "all problems", "resolved": "re-solved", "fallback": "kept"}  # kept: the expert's on both sides
 
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "guided re-solving",
@@ -145,21 +148,30 @@ def _histogram(ax: Axes, by_source: dict[str, pd.DataFrame], means: pd.DataFrame
 def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
     """Expert's and rewritten responses side by side per group of problems, a panel a figure, with intervals.
 
-    frame: group, side, figure, value, low, high.
+    frame: group, side, figure, value, low, high. −log p is drawn as bars from 0; an axis that does not begin at 0 says
+    so.
     """
     figure, axes = panels(1, len(figures))
     for ax, name in zip(axes[0], figures, strict=True):
-        part = frame[frame["figure"] == name]
+        part = rows_where(frame, figure=name)
         groups = list(part["group"].unique())
         for i, side in enumerate(("expert", "rewritten")):
-            rows = part[part["side"] == side].set_index("group").reindex(groups)
-            _dots(ax, np.arange(len(groups)) + 0.16 * (2 * i - 1), rows, DATA[side], MARKERS[i], side)
-        ax.set_xticks(range(len(groups)), groups)
+            rows = rows_where(part, side=side).set_index("group").reindex(groups)
+            at = np.arange(len(groups)) + 0.18 * (2 * i - 1)
+            if name == NLL:
+                error = np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]])
+                style: Style = {"color": DATA[side], "hatch": ["", "////"][i], "edgecolor": "white", "capsize": 2}
+                ax.bar(at, rows["value"], 0.34, yerr=error, label=side, **style)
+            else:
+                _dots(ax, at, rows, DATA[side], MARKERS[i], side)
+        ax.set_xticks(range(len(groups)), [GROUPS.get(str(group), str(group)) for group in groups])
         ax.set(xlabel=label, ylabel=LABELS.get(name, name))
         ax.grid(axis="x", visible=False)
         ax.margins(y=0.15)
         if part["value"].min() < 0.5 * part["value"].max():
             ax.set_ylim(bottom=0)
+        elif name != NLL:
+            ax.set_title("axis does not begin at 0", fontsize=7, color=GREY, loc="left")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside upper right")
     return figure
 
@@ -167,10 +179,9 @@ def by_group(frame: pd.DataFrame, figures: Sequence[str], label: str) -> Figure:
 def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
     """Along training: the mean over seeds and the range from the lowest to the highest seed, a panel a measure.
 
-    curves: arm, seed, step and a column a measure; measures: column -> axis label.
+    curves: arm, seed, step and a column a measure; measures: column -> title.
     """
-    columns = 3
-    figure, axes = panels(-(-len(measures) // columns), columns, 3.0, 2.3)
+    figure, axes = panels(1, len(measures), 2.6, 2.5)
     names = list(curves["arm"].unique())
     for ax, (measure, label) in zip(axes.flat, measures.items(), strict=False):
         for i, (arm, part) in enumerate(parts(curves, "arm")):
@@ -178,13 +189,10 @@ def training(curves: pd.DataFrame, measures: dict[str, str]) -> Figure:
             style: Style = {"color": colour(arm, ARMS, names)}
             ax.plot(steps.index, steps["mean"], linestyle=DASHES[i % 4], linewidth=1.4, label=arm, **style)
             ax.fill_between(steps.index, steps["min"], steps["max"], alpha=0.2, linewidth=0, **style)
-        ax.set(xlabel="optimizer step", ylabel=label)
-        ax.ticklabel_format(useOffset=False)
-        if measure in SHARES:
-            ax.set_ylim(0, 1.05)
-    for ax in list(axes.flat)[len(measures) :]:
-        ax.set_visible(False)
-    axes[0, 0].legend(fontsize=8)
+        ax.set(xlabel="optimizer step")
+        ax.set_title(label, fontsize=9, loc="left")
+        ax.set_ylim(bottom=0)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, ncols=len(names), loc="outside upper right")
     return figure
 
 
@@ -196,7 +204,7 @@ def gains(solved: pd.DataFrame, gain: pd.DataFrame, scale: str) -> Figure:
     """
     figure, axes = panels(1, 2)
     left, right = axes[0]
-    groups = list(solved["group"].unique())
+    groups = list(solved["group"].unique())[::-1]  # from the easiest
     for i, (side, part) in enumerate(parts(solved, "side")):
         rows = part.set_index("group").reindex(groups)
         _dots(left, np.arange(len(groups)) + 0.1 * (2 * i - 1), rows, DATA[side], MARKERS[i], side)
@@ -225,18 +233,25 @@ def _dots(
                 linewidth=1.2, capsize=2, label=label)  # fmt: skip
 
 
-def accuracies(results: pd.DataFrame, average: str) -> Figure:
-    """avg@n with intervals: per benchmark and arm; of more than seven arms the average alone, an arm a line."""
+def accuracies(results: pd.DataFrame, average: str, in_distribution: Sequence[str]) -> Figure:
+    """avg@n with intervals: per benchmark and arm; of more than seven arms the average alone, an arm a line.
+
+    The base is a line through each benchmark; the average stands apart.
+    """
     if results["arm"].nunique() > 7:
-        return _forest(results[results["benchmark"] == average])
+        return _forest(rows_where(results, benchmark=average))
     benchmarks, names = list(results["benchmark"].unique()), list(results["arm"].unique())
     figure, axes = panels(1, 1, max(5.0, 1.25 * len(benchmarks)), 3.0)
     ax = axes[0, 0]
+    places = np.arange(len(benchmarks)) + 0.4 * (np.array(benchmarks) == average)
     for i, arm in enumerate(names):
-        rows = results[results["arm"] == arm].set_index("benchmark").reindex(benchmarks)
-        at = np.arange(len(benchmarks)) + 0.7 * ((i + 0.5) / len(names) - 0.5)
+        rows = rows_where(results, arm=arm).set_index("benchmark").reindex(benchmarks)
+        if arm == BASE:
+            ax.hlines(rows["value"], places - 0.42, places + 0.42, colors=GREY, linewidth=0.8, linestyles="--")
+        at = places + 0.7 * ((i + 0.5) / len(names) - 0.5)
         _dots(ax, at, rows, colour(arm, ARMS, names), MARKERS[i % 8], arm)
-    ax.set_xticks(range(len(benchmarks)), benchmarks)
+    ax.axvline(places[-1] - 0.7, color=GREY, linewidth=0.5)
+    ax.set_xticks(places, [marked(name, in_distribution).replace(" (", "\n(") for name in benchmarks])
     ax.set(ylabel="accuracy (%)", ylim=(0, None))
     ax.grid(axis="x", visible=False)
     figure.legend(*ax.get_legend_handles_labels(), fontsize=8, loc="outside right center")
@@ -253,4 +268,71 @@ def _forest(rows: pd.DataFrame) -> Figure:
     ax.set_yticks(range(len(rows)), rows["arm"])
     ax.invert_yaxis()
     ax.set(xlabel="accuracy, average over benchmarks (%)")
+    return figure
+
+
+def by_temperature(accuracies: pd.DataFrame) -> Figure:
+    """The average over benchmarks against the temperature, an arm a line. accuracies: temperature, arm, value, ..."""
+    figure, axes = panels(1, 1, 4.6, 3.0)
+    ax, names = axes[0, 0], list(accuracies["arm"].unique())
+    temperatures = sorted(accuracies["temperature"].unique())
+    for i, (arm, part) in enumerate(parts(accuracies, "arm")):
+        rows = part.sort_values("temperature")
+        at = rows["temperature"] + 0.008 * (i - (len(names) - 1) / 2)
+        _dots(ax, at.to_numpy(), rows, colour(arm, ARMS, names), MARKERS[i % 8], arm, line=DASHES[i % 4])
+    ax.set_xticks(temperatures, ["greedy" if value == 0 else f"{value:g}" for value in temperatures])
+    ax.set(xlabel="sampling temperature", ylabel="accuracy, average (%)", ylim=(0, None))
+    figure.legend(*ax.get_legend_handles_labels(), fontsize=8, loc="outside right center")
+    return figure
+
+
+def ways(frame: pd.DataFrame) -> Figure:
+    """Stacked bars: in whose way each arm's responses solve. frame: arm, measure, value, low, high."""
+    figure, axes = panels(1, 1, 5.0, 0.9 + 0.3 * frame["arm"].nunique())
+    ax, names = axes[0, 0], list(frame["arm"].unique())
+    left = np.zeros(len(names))
+    for measure, paint, hatch in (("own way", BLUE, ""), ("expert's way", RED, "////")):
+        values = rows_where(frame, measure=measure).set_index("arm").reindex(names)["value"].to_numpy()
+        ax.barh(range(len(names)), values, left=left, color=paint, hatch=hatch, edgecolor="white", label=measure)
+        left += values
+    ax.barh(range(len(names)), 100 - left, left=left, color="#cccccc", edgecolor="white", label="neither")
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set(xlabel="responses (%)", xlim=(0, 100))
+    ax.grid(axis="y", visible=False)
+    figure.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=3, loc="outside upper center")
+    return figure
+
+
+def ladder(results: pd.DataFrame, rungs: Sequence[str], losses: Mapping[str, list[str]], base: str) -> Figure:
+    """Accuracy (average) of each data set of the ladder, the losses beside each other; the base is a line.
+
+    results: arm, value, low, high; losses: loss -> the arms' names, one a rung.
+    """
+    figure, axes = panels(1, 1, 6.2, 3.0)
+    ax = axes[0, 0]
+    for i, (loss, arms) in enumerate(losses.items()):
+        rows = results.set_index("arm").reindex(arms)
+        at = np.arange(len(rungs)) + 0.12 * (2 * i - len(losses) + 1)
+        _dots(ax, at, rows, [RED, BLUE, GREEN, ORANGE][i % 4], MARKERS[i % 8], loss, line=DASHES[i % 4])
+    ax.axhline(float(rows_where(results, arm=base)["value"].iloc[0]), color=GREY, linestyle="--", linewidth=0.8)
+    ax.set_xticks(range(len(rungs)), rungs)
+    ax.set(ylabel="accuracy, average (%)", ylim=(0, None))
+    figure.legend(*ax.get_legend_handles_labels(), fontsize=8, loc="outside right center")
+    return figure
+
+
+def pass_at_k(evaluation: pd.DataFrame) -> Figure:
+    """pass@k and maj@k, averages over benchmarks, against k. evaluation: arm, measure, value, low, high."""
+    figure, axes = panels(1, 2)
+    names = list(evaluation["arm"].unique())
+    for ax, kind in zip(axes[0], ("pass", "maj"), strict=True):
+        for i, (arm, part) in enumerate(parts(evaluation, "arm")):
+            own = part[part["measure"].str.match(rf"({kind}|avg)@\d+$")]
+            k = own["measure"].str.extract(r"@(\d+)$")[0].astype(int).where(~own["measure"].str.startswith("avg"), 1)
+            rows = own.assign(k=k).sort_values("k")
+            _dots(ax, rows["k"].to_numpy(), rows, colour(arm, ARMS, names), MARKERS[i % 8], arm, line=DASHES[i % 4])
+        ax.set_xscale("log", base=2)
+        ax.set(xlabel="k", ylabel=f"{kind}@k, average (%)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside right center")
     return figure

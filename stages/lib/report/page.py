@@ -17,27 +17,36 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.lib.records import SOURCES, Merged, Problem, TrainingRow, read
-from stages.lib.report import tables
+from stages.lib.report import notes, tables
 from stages.lib.report.formatting import Table, markdown
-from stages.lib.run.params import Params, Report
+from stages.lib.rewriting.soundness import row_flaw
+from stages.lib.run.params import Params, Report, Verify
 
 PACKAGES = (
     *("torch", "transformers", "datasets", "peft", "accelerate", "reasoning-gym", "numpy", "scipy", "math-verify"),
     *("latex2sympy2_extended", "antlr4-python3-runtime", "sympy", "mpmath"),
 )
+MANY = 8  # responses to a problem from which on pass@k is drawn
 CAPTIONS = {
-    "accuracy": "Accuracy per benchmark and on average; bars: intervals over problems and seeds.",
-    "logp": "Log-probabilities under the initial policy: how many tokens are improbable, how "
-    "probable responses are. Fallback: the expert's responses to the "
-    "problems that rewriting did not solve.",
-    "paired": "Each problem's two responses under the initial policy. Above the line, and right of 0: the "
-    "rewritten one is more probable.",
-    "source": "Gap figures per token by the source of the rewritten response; both marks stand for the same problems.",
+    "accuracy": "Accuracy per benchmark, from the easiest for the base to the hardest, and on average; bars: intervals "
+    "over problems and order seeds; dashed: the base.",
+    "decoding": "Average accuracy at each sampling temperature. Where lines cross, the answer to which arm is best "
+    "depends on decoding.",
+    "ways": "In whose way the policies solve.",
+    "pass_at_k": "pass@k and maj@k against k, average over benchmarks.",
+    "ladder": "The ladder of data sets, average accuracy; dashed: the base.",
+    "logp": "Log-probabilities under the base: how many tokens are improbable, how probable responses are. Fallback: "
+    "the expert's responses to the problems that rewriting did not solve.",
+    "paired": "Each problem's two responses under the base. Above the line, and right of 0: the rewritten one is more "
+    "probable.",
+    "source": "The gap per token by who wrote the rewritten response; both marks of a group stand for the same "
+    "problems. Kept: the expert's response stands on both sides.",
     "length": "The same by response length, in groups of equally many responses.",
     "training": "Along training, on the probe set of each arm's own data: mean over seeds, band from the lowest to the "
     "highest seed.",
     "gain": "Left: the gap of training problems by how readily the policy's own samples solve them. Right: the gain on "
-    "held-out problems by their gap, equally many problems of each benchmark in each group.",
+    "held-out problems by their gap, equally many problems of each benchmark in each group. The axes are "
+    "unrelated.",
 }
 
 
@@ -50,7 +59,7 @@ def gap_markdown(table: pd.DataFrame, paired: pd.DataFrame, report: Report) -> s
         "Where the behaviour density is known": tables.gap_known(table),
     }
     sections = [f"### {title}\n\n{markdown(part)}" for title, part in parts.items() if part.rows]
-    return "\n".join([*sections, tables.gap_note(report)]) + "\n"
+    return "\n".join([*sections, notes.gap_note(report)]) + "\n"
 
 
 def page(sections: Mapping[str, Any], figures: Path, params: Params) -> str:
@@ -63,7 +72,8 @@ def page(sections: Mapping[str, Any], figures: Path, params: Params) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    images = {name: picture(figures / f"{name}.svg") for name in CAPTIONS}
+    drawn = [name for name in CAPTIONS if (figures / f"{name}.svg").exists()]
+    images = {name: picture(figures / f"{name}.svg") for name in drawn}
     return environment.get_template("page.html").render(
         **sections, captions=CAPTIONS, images=images, settings=settings(params), versions=versions()
     )
@@ -119,15 +129,18 @@ def counts(folder: Path) -> Table:
     return Table(["count", ""], rows)
 
 
-def examples(data: Path, merged: Mapping[str, Merged], problems: Mapping[str, Problem], n: int) -> list[dict[str, str]]:
-    """The first n problems of each source: problem, expert's and rewritten response."""
+def examples(
+    data: Path, merged: Mapping[str, Merged], problems: Mapping[str, Problem], n: int, verify: Verify
+) -> list[dict[str, str]]:
+    """The first n problems of each source: problem, expert's and rewritten response, and a flaw in its steps."""
     wanted = {id_ for source in SOURCES
               for id_ in itertools.islice((row.id for row in merged.values() if row.source == source), n)}  # fmt: skip
     rows = [row for row in read(TrainingRow, data / "train" / "rewritten.jsonl") if row.id in wanted]
     rows.sort(key=lambda row: SOURCES.index(row.source))
     return [
         {"id": row.id, "source": row.source, "problem": row.problem, "answer": row.answer, "rewritten": row.response,
-         "expert": problems[row.id].solution or "", "right": right(merged[row.id])}
+         "expert": problems[row.id].solution or "", "right": right(merged[row.id]),
+         "flaw": row_flaw(verify, row) or ""}
         for row in rows
     ]  # fmt: skip
 

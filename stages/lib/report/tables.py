@@ -3,7 +3,7 @@
 The same tables make reports/*.md and reports/index.html, so that the two cannot differ.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -12,20 +12,69 @@ from stages.lib.analysis.accuracy import AVERAGE
 from stages.lib.analysis.frames import Row, parts, records, rows_where
 from stages.lib.analysis.gap import SIDES
 from stages.lib.analysis.gap_table import B_KNOWN, B_ONE, gap_rows
+from stages.lib.analysis.measures import COUNTS
 from stages.lib.report.formatting import Table, interval, p_value, show
-from stages.lib.run.params import Decoding, Report
 
 BOUNDS = ["value", "low", "high"]
+TOKEN_COLUMNS = ("share", "tokens", "expert tokens")
 LEVELS = {"token": "per token", "response": "per response", "response / length": "per response, length-normalised"}
 
 
-def results(frame: pd.DataFrame) -> Table:
-    """Arms down, benchmarks across."""
-    names = list(frame["benchmark"].unique())
+def results(frame: pd.DataFrame, in_distribution: Sequence[str] = ()) -> Table:
+    """Arms down, benchmarks across, in the frame's order; in or out of distribution stands in the header."""
+    names = [marked(name, in_distribution) for name in frame["benchmark"].unique()]
+    rows = [[arm, *(interval(row, 1) for row in records(part))] for arm, part in parts(frame, "arm")]
+    return Table(["arm", *names], rows)
+
+
+def marked(benchmark: str, in_distribution: Sequence[str]) -> str:
+    """ "chain (ID)", "chain-long (OOD)"; the average, and all where nothing is in distribution, without a mark."""
+    if benchmark == AVERAGE or not in_distribution:
+        return benchmark
+    return f"{benchmark} ({'ID' if benchmark in in_distribution else 'OOD'})"
+
+
+def against_base(effects: pd.DataFrame, in_distribution: Sequence[str]) -> Table:
+    """Each arm less the base, per benchmark, in points: what an arm has gained, and what it has forgotten."""
+    frame = rows_where(effects, kind="base")
+    names = [marked(name, in_distribution) for name in frame["benchmark"].unique()]
+    rows = [[f"{arm} − base", *(interval(row, 1) for row in records(part))] for arm, part in parts(frame, "new")]
+    return Table(["points", *names], rows)
+
+
+def decoding(accuracies: pd.DataFrame) -> Table:
+    """The average over benchmarks, arms down, temperatures across."""
+    average = rows_where(accuracies, benchmark=AVERAGE)
+    header = ["arm", *_temperatures(average)]
     rows = []
-    for arm, part in parts(frame, "arm"):
-        rows.append([arm, *(interval(row, 1) for row in records(part))])
-    return Table(["", *names], rows)
+    for arm, part in parts(average, "arm"):
+        rows.append([arm, *(interval(row, 1) for row in sorted(records(part), key=_falling))])
+    return Table(header, rows)
+
+
+def decoding_effects(effects: pd.DataFrame) -> Table:
+    """Factor effects and arms against the base, on the average, temperatures across."""
+    average = rows_where(effects, benchmark=AVERAGE)
+    average = average[average["kind"] != "pair"]
+    average = average.assign(name=[contrast_name(row) for row in records(average)])
+    rows = []
+    for name, part in parts(average, "name"):
+        rows.append([name, *(interval(row, 1) for row in sorted(records(part), key=_falling))])
+    return Table(["contrast (points)", *_temperatures(average)], rows)
+
+
+def _falling(row: Row) -> float:
+    return -float(row["temperature"])
+
+
+def _temperatures(frame: pd.DataFrame) -> list[str]:
+    return ["greedy" if value == 0 else f"T = {value:g}" for value in sorted(frame["temperature"].unique())[::-1]]
+
+
+def ways(frame: pd.DataFrame) -> Table:
+    """Arms down, measures of ways and soundness across."""
+    header = ["arm", *(f"{name} (%)" for name in frame["measure"].unique())]
+    return Table(header, [[arm, *(interval(row, 1) for row in records(part))] for arm, part in parts(frame, "arm")])
 
 
 def best(frame: pd.DataFrame) -> set[tuple[int, int]]:
@@ -66,18 +115,38 @@ def measures(frame: pd.DataFrame) -> Table:
     rows = []
     for arm, own in parts(part, "arm"):
         rows.append([arm, *(interval(row, 1) for row in records(own))])
-    return Table(["", *(name if name == "tokens" else f"{name} (%)" for name in names)], rows)
+    return Table(["", *(name if name in COUNTS else f"{name} (%)" for name in names)], rows)
 
 
-def composition(frame: pd.DataFrame) -> Table:
+def composition(frame: pd.DataFrame, ways: pd.DataFrame | None = None) -> Table:
+    """Sources down; with `ways`, also how many rows are in the expert's way and how many have flawed steps."""
     header = ["source of the rewritten row", "problems", "share (%)", "tokens", "expert's tokens"]
-    columns = ["share", "tokens", "expert tokens"]
-    rows = [[r["source"], str(r["problems"]), *(show(r[c], digits=1) for c in columns)] for r in records(frame)]
-    return Table(header, rows)
+    rows = [
+        [row["source"], str(row["problems"]), *(show(row[c], digits=1) for c in TOKEN_COLUMNS)]
+        for row in records(frame)
+    ]
+    if ways is None:
+        return Table(header, rows)
+    found = {row["source"]: row for row in records(ways)}
+    extra = [[_share(found[row[0]], "expert way"), _share(found[row[0]], "flawed")] for row in rows]
+    both = [[*row, *more] for row, more in zip(rows, extra, strict=True)]
+    return Table([*header, "in the expert's way (%)", "flawed steps (%)"], both)
+
+
+def _share(row: Row, column: str) -> str:
+    return show(100 * row[column] / row["rows"], digits=1) if row["rows"] else "–"
 
 
 def solved(frame: pd.DataFrame) -> Table:
-    header = ["judged", "problems", "responses", "first", "right (%)", "cut off (%)", "problems solved (%)"]
+    header = [
+        "judged",
+        "problems",
+        "responses",
+        "first responses per problem",
+        "right (%)",
+        "cut off (%)",
+        "problems solved (%)",
+    ]
     columns = ["right", "cut off", "problems solved"]
     rows = []
     for row in records(frame):
@@ -122,7 +191,7 @@ def gap_known(table: pd.DataFrame) -> Table:
     for (level, figure), own in part.groupby(["level", "figure"], sort=False):
         cells = {row["problems"]: interval(row) for row in records(own)}
         rows.append([f"{figure} {LEVELS[str(level)]}", *(cells.get(name, "–") for name in subsets)])
-    names = {"all": "self and resolved", "self": "self", "resolved": "resolved"}
+    names = {"all": "self and re-solved", "self": "self", "resolved": "re-solved"}
     return Table(["w = p / b (b known)", *(names[subset] for subset in subsets)], rows)
 
 
@@ -149,39 +218,3 @@ def counts(values: object, label: str = "") -> Iterator[list[str]]:
             yield from counts(value, f"{label} · {key}" if label else str(key))
     else:
         yield [label, f"{values:g}" if isinstance(values, float) else str(values)]
-
-
-def accuracy_note(evaluate: Decoding, report: Report, seeds: int) -> str:
-    return (
-        f"avg@{evaluate.n} in % at temperature {evaluate.temperature:g}, mean over {seeds} training "
-        f"{'seed' if seeds == 1 else 'seeds'}; in brackets {100 * report.confidence:g} % intervals from a "
-        f"bootstrap over problems and seeds ({report.resamples} resamples); the base's over problems."
-    )
-
-
-def effects_note(evaluate: Decoding, report: Report) -> str:
-    return (
-        f"Percentage points of avg@{evaluate.n}, average over benchmarks. {100 * report.confidence:g} % "
-        "intervals and p over problems and seeds; p (Holm) adjusted "
-        "for all rows of a kind (factors, against the base, pairs); Wilcoxon's p, d_z and the "
-        "rank-biserial correlation over problems at these seeds. Every benchmark is in effects.csv."
-    )
-
-
-COMPOSITION_NOTE = (
-    "Shares in %. Tokens are means per response, the end token included; the expert's are those of the same problems. "
-    "Right, cut off: of the first responses to each problem, as many as `first` says, which were drawn whatever they "
-    "say; adaptive sampling draws further ones only where these are wrong. A problem counts as solved when at least "
-    "one of all responses to it is right."
-)
-
-
-def gap_note(report: Report) -> str:
-    return (
-        f"The same problems on both sides; {100 * report.confidence:g} % intervals from a bootstrap over problems. "
-        "b = 1: the unknown density of the author is taken as 1 for every response, so that w = p, as DFT does. "
-        "b known: divided by the density the policy wrote its own response with, exact up to the verifier's selection "
-        f"and truncation. Clipped: weights clipped to [{report.clip_low:g}, {report.clip_high:g}], beside the "
-        "unclipped. Length-normalised: the mean log-weight of a response's tokens in place of their sum. Var(w) is not "
-        "monotone in the gap: it is small for weights near 0 as for weights near 1."
-    )

@@ -4,36 +4,61 @@
 
     expert        the demonstrations
     rewritten     a correct sample, else a correct re-solved response, else the demonstration: the method
-    self          only the problems that a sample solved
-    no-guide      a correct sample, else the demonstration
-    solved        the demonstrations of the problems that a sample solved: is it the selection of problems?
-    matched       rewritten rows up to the number of tokens of the expert's set: is it the number of tokens?
+    self          the problems that a sample solved, alone
+    no-guide      a correct sample, else the expert's demonstration
+    solved        the expert's demonstrations of the problems that a sample solved: is it selection?
+    matched       as many of the rewritten as have the tokens of the expert's set: is it more tokens?
+    right-steps   the rewritten without the policy's own rows that have a wrong step behind the right answer
+    unfiltered    the policy's first sample of every problem, right or wrong: on-policy text without the verifier
+    oracle        the policy's own way written by rule, always right (embedded problems only): the upper end
+    answer-hint   as rewritten, re-solved with the answer as the only guide (where resolve.guides has `answer`)
 
-A new variant is one more line in `training_sets`; `grid.data` may then name it. fallback-merge adds `answer-hint`
-(re-solved with the answer as the only guide) if resolve.guides has `answer`.
+A new variant is one more line in `training_sets`; `grid.data` may then name it.
 """
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from stages.lib.records import Problem, Rollout, TrainingRow
 
 Rows = dict[str, TrainingRow]  # by problem id, in the problems' order
+Flaw = Callable[[TrainingRow], str | None]
 
 
-def training_sets(expert: Rows, own: Rows, seed: int, size: Callable[[TrainingRow], int]) -> dict[str, Rows]:
-    """Every data variant by name. expert: the demonstrations of all problems; own: the policy's chosen responses; size:
-    counts the response tokens of a row."""
+@dataclass(frozen=True)
+class Ingredients:
+    """What the variants are made of, each by problem id: the demonstrations of all problems; the policy's chosen
+    responses; those for the guide `answer` (empty: not asked for); the first samples, whatever they say; rows written
+    by rule (empty: no rule is known)."""
+
+    expert: Rows
+    own: Rows
+    own_by_answer: Rows
+    first: Rows
+    by_rule: Rows
+
+
+def training_sets(made_of: Ingredients, flaw: Flaw, seed: int, size: Callable[[TrainingRow], int]) -> dict[str, Rows]:
+    """Every data variant by name. flaw: why the steps of a row do not prove its answer, or None; size: the response
+    tokens of a row."""
+    expert, own = made_of.expert, made_of.own
     samples = {id_: row for id_, row in own.items() if row.source == "self"}
     rewritten = {**expert, **own}
-    return {
+    sets = {
         "expert": expert,
         "rewritten": rewritten,
         "self": samples,
         "no-guide": {**expert, **samples},
         "solved": {id_: expert[id_] for id_ in samples},
         "matched": matched(rewritten, sum(map(size, expert.values())), seed, size),
+        "right-steps": {id_: row for id_, row in rewritten.items() if row.source == "expert" or not flaw(row)},
+        "unfiltered": made_of.first,
+        "oracle": made_of.by_rule,
     }
+    if made_of.own_by_answer:
+        sets["answer-hint"] = {**expert, **made_of.own_by_answer}
+    return {name: rows for name, rows in sets.items() if rows or name in ("self", "solved")}
 
 
 def matched(rows: Rows, budget: int, seed: int, size: Callable[[TrainingRow], int]) -> Rows:
@@ -76,3 +101,8 @@ def own_row(problem: Problem, source: str, rollout: Rollout) -> TrainingRow:
         token_ids=rollout.token_ids,
         logprobs=rollout.logprobs,
     )
+
+
+def row_by_rule(problem: Problem, solution: str) -> TrainingRow:
+    """A row whose response is written by a rule: no sample, so no tokens or log-probabilities of the policy's."""
+    return replace(expert_row(problem), response=solution)

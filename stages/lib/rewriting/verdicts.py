@@ -2,7 +2,8 @@
 
     for verdict in judge_resolved(rows, {"train-17": problem}, "solution", params.verify, params.copy, workers=2): ...
 
-A correct response is also checked for copying the guide and for mentioning it (copies.py).
+A correct response is also checked for copying the guide and for mentioning it (copies.py), and for wrong steps if
+verify.unsound is reject (soundness.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from itertools import tee
 from stages.lib.records import Problem, Rollout, Verdict
 from stages.lib.rewriting.copies import mentions, near_copy
 from stages.lib.rewriting.guides import guide
+from stages.lib.rewriting.soundness import unsound
 from stages.lib.run.params import Copy, Verify
 from stages.lib.verifier.verdicts import judge
 
@@ -38,11 +40,12 @@ def judge_resolved(
         RecordError: a row's id belongs to no problem.
     """
     to_judge, to_check = tee(rows)
-    references = {id_: problem.answer for id_, problem in problems.items()}
-    for verdict in judge(to_judge, references, verify, workers):
+    for verdict in judge(to_judge, problems, verify, workers):
         row = next(to_check)
         fault = _fault(row.response, problems[row.id], kind, copy) if verdict.correct else None
-        yield _marked(verdict, fault, copy) if fault else verdict
+        verdict = _marked(verdict, fault, copy) if fault else verdict
+        flaw = unsound(verify, problems[row.id], row.response) if verdict.correct else None
+        yield replace(verdict, correct=False, reason=flaw) if flaw else verdict
 
 
 def _fault(response: str, problem: Problem, kind: str, copy: Copy) -> str | None:

@@ -115,7 +115,7 @@ class Benchmarks(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding(Strict):
-    """How responses are drawn: shared by sample, resolve and evaluate."""
+    """How responses are drawn: shared by sample, resolve and, at each of its temperatures, evaluate."""
 
     n: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0.0, le=10.0)]
@@ -162,6 +162,8 @@ class Verify(Strict):
 
     markers: bool
     timeout: Annotated[float, Field(ge=0.1, le=3600.0)]
+    steps: Literal["none", "testbed"]
+    unsound: Literal["flag", "reject"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +241,22 @@ class Train(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluate(Strict):
+    """How the benchmarks are answered; each of the temperatures is a run of its own, the first is the tables'."""
+
+    n: Annotated[int, Field(ge=1)]
+    temperatures: Annotated[list[Annotated[float, Field(ge=0.0, le=10.0)]], Field(min_length=1)]
+    top_p: Annotated[float, Field(ge=1e-6, le=1.0)]
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    seed: int
+
+    def decoding(self, temperature: float) -> Decoding:
+        """At temperature 0 one response: greedy decoding gives no other."""
+        return Decoding(n=self.n if temperature > 0 else 1, temperature=temperature, top_p=self.top_p,
+                        max_new_tokens=self.max_new_tokens, seed=self.seed)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report(Strict):
     """How intervals, tables and figures are made."""
 
@@ -249,6 +267,7 @@ class Report(Strict):
     clip_high: Annotated[float, Field(ge=1.0, le=1e6)]
     bins: Annotated[int, Field(ge=1)]
     examples: Annotated[int, Field(ge=0)]
+    in_distribution: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +303,7 @@ class Params(Strict):
     grid: Grid
     loss: Loss
     train: Train
-    evaluate: Decoding
+    evaluate: Evaluate
     report: Report
     hardware: Hardware
 

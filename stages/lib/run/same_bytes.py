@@ -17,7 +17,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib.run.params import root
+from stages.lib.run.checkout import root
 
 AVX512 = "AVX512F AVX512CD AVX512_KNL AVX512_KNM AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 ALWAYS = {
@@ -40,16 +40,20 @@ CONFLICTING = (  # older names of the same settings, and what NumPy refuses besi
 )  # fmt: skip
 
 
-def begin() -> None:
-    """Set the environment of this process and its children; say on stderr if that does not help."""
+def begin(deterministic: bool | None = None) -> None:
+    """Set the environment of this process and of those that it starts; say so where that does not help.
+
+    deterministic: whether torch is held, too; None: as params.yaml says.
+    """
+    held = asked() if deterministic is None else deterministic
     reason = obstacle()
     if not reason:
         for name in CONFLICTING:
             os.environ.pop(name, None)
         os.environ.update(ALWAYS)
-    if asked() and reason:
+    if held and reason:
         print(f"policy.deterministic: last bits may differ from other machines': {reason}", file=sys.stderr)
-    elif asked():
+    elif held:
         os.environ.update(TORCH)
 
 

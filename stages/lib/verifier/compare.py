@@ -6,38 +6,50 @@ r"""Whether two answers that have been read are the same answer.
     same(parse("4.5e33"), parse(r"4.52 \times 10^{33}"))  ->  True   a measurement, rounded
 
 The reference decides what is exact: only where it is a written decimal does a response within half a unit of the last
-digit count (see `answer_scalars.rounded`).
+digit count (see `scalars.rounded`). Lists are compared in `lists`, equations in `equations`, sets of real numbers in
+`sets`, single values in `scalars`.
 """
 
-from collections.abc import Callable
+import re
 from fractions import Fraction
+from itertools import permutations
 
+from stages.lib.verifier.equations import same_equation
+from stages.lib.verifier.limits import spend
+from stages.lib.verifier.lists import matching, same_sequence
 from stages.lib.verifier.normalize import words
-from stages.lib.verifier.numeric import place
 from stages.lib.verifier.scalars import is_decimal, scalar
 from stages.lib.verifier.sets import Interval, is_region, region
-from stages.lib.verifier.shapes import expand, settle, unwrap
+from stages.lib.verifier.shapes import expand, settle, several_signs, unwrap
+from stages.lib.verifier.times import same_time
 from stages.lib.verifier.tree import (
-    ZERO,
     Based,
+    Cases,
     Const,
+    Given,
     Joined,
     Matrix,
     Node,
     Num,
     Op,
-    Quantity,
     Ratio,
     Rel,
     Seq,
     Sym,
     Text,
+    replaced,
     symbols,
 )
 from stages.lib.verifier.values import same_value
 
-_EMPTY = frozenset(("empty set", "no solution", "no solutions", "no real solution", "no real solutions", "null set"))
-_SYNONYMS = {"does not exist": "dne", "doesn t exist": "dne", "infinity": "inf", "impossible": "not possible"}
+_NOTHING = re.compile(
+    r"(?:there (?:is|are|exists?) )?(?:no|null|empty) (?:\w+ ){0,2}"
+    r"(?:set|solutions?|roots?|answers?|values?|pairs?)(?: exists?)?"
+)
+_SYNONYMS = {
+    "does not exist": "dne", "doesn t exist": "dne", "infinity": "inf", "infinitely many": "inf",
+    "impossible": "not possible",
+}  # fmt: skip
 
 
 def same(reference: Node, got: Node) -> bool:
@@ -46,9 +58,18 @@ def same(reference: Node, got: Node) -> bool:
     Raises:
         Guarded: too large to tell. Unparsed: no rule for such a pair.
     """
+    spend(4)
     if isinstance(got, Rel) and got.ops[-1] == "approx" and is_decimal(reference) and same(reference, got.sides[-1]):
         return True
-    reference, got = unwrap(*(expand(settle(side)) for side in (reference, got)))
+    reference, got = settle(reference), settle(got)
+    if _ruled(*unwrap(expand(reference), expand(got))):
+        return True
+    if not several_signs(reference) and not several_signs(got):
+        return False
+    return _ruled(*unwrap(expand(reference, tied=True), expand(got, tied=True)))
+
+
+def _ruled(reference: Node, got: Node) -> bool:
     for rule in _RULES:
         verdict = rule(reference, got)
         if verdict is not None:
@@ -59,11 +80,28 @@ def same(reference: Node, got: Node) -> bool:
 # Structures: each rule answers True or False for the pairs it knows and None for the others --------------------------
 
 
+def _given(reference: Node, got: Node) -> bool | None:
+    """Parameters may be named otherwise; a domain may go unsaid, but not be another."""
+    if not isinstance(reference, Given) and not isinstance(got, Given):
+        return None
+    left, right = (side.value if isinstance(side, Given) else side for side in (reference, got))
+    if isinstance(reference, Given) and isinstance(got, Given) and reference.domains and got.domains:
+        if reference.domains != got.domains:
+            return False
+    if same(left, right):
+        return True
+    mine, theirs = sorted(symbols(left) - symbols(right)), sorted(symbols(right) - symbols(left))
+    if len(mine) != len(theirs) or not 1 <= len(mine) <= 2:
+        return False
+    orders = (dict(zip(theirs, map(Sym, order), strict=True)) for order in permutations(mine))
+    return any(same(left, replaced(right, order)) for order in orders)
+
+
 def _texts(reference: Node, got: Node) -> bool | None:
     if not isinstance(reference, Text | Sym | Seq) and not isinstance(got, Text):
         return None
     if _is_empty(reference) or _is_empty(got):
-        return _is_empty(reference) and _is_empty(got)
+        return all(_is_empty(side) or (_relations(side) and region(side) == []) for side in (reference, got))
     if isinstance(reference, Text) or isinstance(got, Text):
         if is_region(reference) and is_region(got):
             return None
@@ -82,7 +120,7 @@ def _spelled(node: Node) -> str | None:
 
 
 def _is_empty(node: Node) -> bool:
-    return node == Seq("{", "}", ()) or (isinstance(node, Text) and words(node.words) in _EMPTY)
+    return node == Seq("{", "}", ()) or (isinstance(node, Text) and bool(_NOTHING.fullmatch(words(node.words))))
 
 
 def _matrices(reference: Node, got: Node) -> bool | None:
@@ -102,9 +140,19 @@ def _as_rows(node: Node) -> tuple[tuple[Node, ...], ...] | None:
     """A matrix, or a point as a column; a matrix of one row or column compares with a point."""
     if isinstance(node, Matrix):
         return node.rows
-    if isinstance(node, Seq) and _kind(node) == "(":
+    if isinstance(node, Seq) and node.open + node.close in ("()", "<>"):
         return tuple((item,) for item in node.items)
     return None
+
+
+def _cases(reference: Node, got: Node) -> bool | None:
+    """Functions by cases, whose rows have no order."""
+    if not isinstance(reference, Cases) and not isinstance(got, Cases):
+        return None
+    if not isinstance(reference, Cases) or not isinstance(got, Cases) or len(reference.rows) != len(got.rows):
+        return False
+    left, right = (tuple(Seq("(", ")", row) for row in side.rows) for side in (reference, got))
+    return matching(left, right, same)
 
 
 def _regions(reference: Node, got: Node) -> bool | None:
@@ -115,6 +163,8 @@ def _regions(reference: Node, got: Node) -> bool | None:
         return _same_union(reference, got)
     if _plain_set(reference) and _plain_set(got):
         return None
+    if symbols(reference) and symbols(got) and symbols(reference) != symbols(got):
+        return False
     return len(left) == len(right) and all(map(_same_interval, left, right))
 
 
@@ -126,11 +176,13 @@ def _same_union(reference: Node, got: Node) -> bool | None:
 
 
 def _relations(node: Node) -> bool:
-    return isinstance(node, Seq) and not node.open and all(isinstance(i, Rel) and is_region(i) for i in node.items)
+    if not isinstance(node, Seq) or node.open or not node.items:
+        return False
+    return all(isinstance(item, Rel) for item in node.items) and any(map(is_region, node.items))
 
 
 def _plain_set(node: Node) -> bool:
-    return isinstance(node, Seq) and node.open in ("{", "")
+    return isinstance(node, Seq) and node.open in ("{", "") and not _relations(node)
 
 
 def _same_interval(left: Interval, right: Interval) -> bool:
@@ -143,75 +195,10 @@ def _same_interval(left: Interval, right: Interval) -> bool:
 def _sequences(reference: Node, got: Node) -> bool | None:
     if not isinstance(reference, Seq) and not isinstance(got, Seq):
         return None
-    if not isinstance(reference, Seq) or not isinstance(got, Seq):
-        single, other = (reference, got) if isinstance(got, Seq) else (got, reference)
-        if other is got and not got.open and got.joint == "or":  # 0.5 or 1/2
-            return all(same(reference, item) for item in got.items)
-        # {5} is how some write the answer 5; a list of several is never one value.
-        alone = len(other.items) == 1 and other.open == "{" and not symbols(other.items[0])
-        return alone and same(single, other.items[0])
-    left, right = (_assigned(_only(side)) for side in (reference, got))
-    if len(left.items) != len(right.items):
-        return False
-    kinds = {_kind(left), _kind(right)}
-    if "half-open" in kinds and left.open + left.close != right.open + right.close:
-        return False
-    if {left.joint, right.joint} == {"or", ","} and "(" in kinds:  # x = 1 or x = 2 is no point
-        return False
-    if kinds <= {"{", ""}:
-        return _matching(left.items, right.items, same)
-    if "{" in kinds or (len(left.items) == 2 and kinds in ({"(", "["}, {"[", ""})):
-        return False
-    return all(map(same, left.items, right.items))
-
-
-def _only(node: Seq) -> Seq:
-    """The one point of a set, as in {(1,2)}."""
-    single = node.open == "{" and len(node.items) == 1 and isinstance(node.items[0], Seq)
-    return node.items[0] if single else node
-
-
-def _kind(node: Seq) -> str:
-    return _KINDS.get(node.open + node.close, "half-open")
-
-
-_KINDS = {"()": "(", "<>": "(", "[]": "[", "{}": "{", "": ""}
-
-
-def _assigned(node: Seq) -> Seq:
-    """`x = 1, y = 2` as the point (1, 2); `n = 1, 2, 3` and `x = 1, x = 2` as the list of values."""
-    first = node.items[0] if node.items else None
-    if node.open or not (isinstance(first, Rel) and first.ops == ("=",) and isinstance(first.sides[0], Sym)):
-        return node
-    rest = node.items[1:]
-    if not any(isinstance(item, Rel) for item in rest):
-        return Seq("", "", (first.sides[1], *rest), node.joint)
-    if not all(isinstance(i, Rel) and i.ops == ("=",) and isinstance(i.sides[0], Sym) for i in rest):
-        return node
-    items = sorted(node.items, key=lambda item: item.sides[0].name)
-    values = tuple(item.sides[1] for item in items)
-    names = {item.sides[0].name for item in items}
-    if len(names) == 1:
-        return Seq("", "", values, node.joint)
-    if len(names) == len(items) and not any(map(symbols, values)):
-        return Seq("(", ")", values)
-    return node
-
-
-def _matching(left: tuple[Node, ...], right: tuple[Node, ...], equal: Callable[[Node, Node], bool]) -> bool:
-    """Whether the elements pair off, in any order (greedily: equality is transitive but for rounding)."""
-    free = list(right)
-    for item in left:
-        found = next((i for i, other in enumerate(free) if equal(item, other)), None)
-        if found is None:
-            return False
-        del free[found]
-    return True
+    return same_sequence(reference, got, same)
 
 
 def _ratios(reference: Node, got: Node) -> bool | None:
-    if not isinstance(reference, Ratio) and not isinstance(got, Ratio):
-        return None
     if isinstance(reference, Ratio) and isinstance(got, Ratio):
         if len(reference.parts) != len(got.parts):
             return False
@@ -220,74 +207,35 @@ def _ratios(reference: Node, got: Node) -> bool | None:
         pivot = (reference.parts[0], got.parts[0])
         cross = zip(reference.parts[1:], got.parts[1:], strict=True)
         return all(same_value(Op("*", (a, pivot[1])), Op("*", (b, pivot[0]))) for a, b in cross)
-    ratio, other = (reference, got) if isinstance(reference, Ratio) else (got, reference)
+    if isinstance(reference, Ratio):
+        return _ratio_to_one(reference, got)
+    return _ratio_to_one(got, reference) if isinstance(got, Ratio) else None
+
+
+def _ratio_to_one(ratio: Ratio, other: Node) -> bool:
+    """3:4 is 3/4, and 3:1 is 3."""
     if ratio.clock or len(ratio.parts) != 2:
         return False
-    return isinstance(other, Op) and other.kind == "/" and scalar(Op("/", ratio.parts), other)
+    fraction = isinstance(other, Op) and other.kind == "/"
+    return (fraction or isinstance(other, Num)) and scalar(Op("/", ratio.parts), other)
 
 
 def _bases(reference: Node, got: Node) -> bool | None:
-    if isinstance(reference, Based) or isinstance(got, Based):
-        if isinstance(reference, Based) and isinstance(got, Based):
-            return reference == got
-        based, other = (reference, got) if isinstance(reference, Based) else (got, reference)
-        return based.base == 10 and scalar(Num(Fraction(int(based.digits))), other)
+    if isinstance(reference, Based) and isinstance(got, Based):
+        return reference == got
+    if isinstance(reference, Based):
+        return reference.base == 10 and scalar(Num(Fraction(int(reference.digits))), got)
+    if isinstance(got, Based):
+        return got.base == 10 and scalar(reference, Num(Fraction(int(got.digits))))
     return None
 
 
 def _equations(reference: Node, got: Node) -> bool | None:
-    if not isinstance(reference, Rel) or not isinstance(got, Rel):
-        return False if isinstance(reference, Rel) or isinstance(got, Rel) else None
-    if len(reference.ops) > 1 or len(got.ops) > 1:
-        return reference.ops == got.ops and all(map(scalar, reference.sides, got.sides))
-    (op,), (other,) = reference.ops, got.ops
-    if not {op, other} <= _COMPARED:
-        return op == other and all(map(same, reference.sides, got.sides))
-    flipped = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-    left = _difference(reference)
-    right = _difference(got)
-    if op == other and op in ("=", "!="):
-        return _proportional(left, right)
-    if op == other:
-        return _proportional(left, right, positive=True)
-    return flipped.get(op) == other and _proportional(left, Op("neg", (right,)), positive=True)
+    if isinstance(reference, Rel) and isinstance(got, Rel):
+        return same_equation(reference, got, same)
+    return False if isinstance(reference, Rel) or isinstance(got, Rel) else None
 
 
-_COMPARED = frozenset(("=", "!=", "<", "<=", ">", ">="))
-
-
-def _difference(relation: Rel) -> Node:
-    return Op("+", (relation.sides[0], Op("neg", (relation.sides[1],))))
-
-
-def _proportional(left: Node, right: Node, positive: bool = False) -> bool:
-    """Whether left = c * right for a constant c other than zero: the same equation, multiplied through."""
-    if symbols(left) != symbols(right):
-        return False
-    for trial in range(3):
-        values = {name: Num(Fraction(7 * i + 3 + 5 * trial, 4)) for i, name in enumerate(sorted(symbols(left)))}
-        a, b = _substitute(left, values), _substitute(right, values)
-        if same_value(a, ZERO) or same_value(b, ZERO):
-            continue
-        if positive and (_sign(a) != _sign(b)):
-            return False
-        return same_value(Op("*", (left, b)), Op("*", (right, a)))
-    return same_value(left, ZERO) and same_value(right, ZERO)
-
-
-def _sign(node: Node) -> bool:
-    return place(node) > 0
-
-
-def _substitute(node: Node, values: dict[str, Node]) -> Node:
-    match node:
-        case Sym(name):
-            return values[name]
-        case Op(kind, args):
-            return Op(kind, tuple(_substitute(arg, values) for arg in args))
-        case Quantity(value, unit):
-            return Quantity(_substitute(value, values), unit)
-    return node
-
-
-_RULES = (_texts, _matrices, _regions, _sequences, _ratios, _bases, _equations)
+_RULES = (
+    _given, _texts, _matrices, _cases, _regions, same_time, _sequences, _ratios, _bases, _equations,
+)  # fmt: skip

@@ -8,10 +8,10 @@ No number grows beyond MAX_BITS: a power or factorial that would is Guarded befo
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import comb, factorial, isqrt
+from math import comb, factorial, isqrt, prod
 
-from stages.lib.verifier.limits import MAX_BITS, MAX_FACTORIAL, Guarded
-from stages.lib.verifier.tree import Node, Num, Op, Quantity, Sym
+from stages.lib.verifier.limits import MAX_BITS, MAX_FACTORIAL, Guarded, spend
+from stages.lib.verifier.tree import Based, Node, Num, Op, Quantity, Sym
 
 PRIME = 2**61 - 1
 
@@ -39,6 +39,8 @@ def exact(node: Node) -> Fraction:
             return exact(value)
         case Quantity(value, "%"):
             return exact(value) / 100
+        case Based(digits, base):
+            return Fraction(_whole(digits, base))
         case Op(kind, args):
             operation = _EXACT.get(kind)
             if operation is None:
@@ -47,9 +49,18 @@ def exact(node: Node) -> Fraction:
     raise Irrational
 
 
+def _whole(digits: str, base: int) -> int:
+    try:
+        return int(digits, base)
+    except ValueError:
+        raise Undefined from None
+
+
 def _bounded(value: Fraction) -> Fraction:
-    if value.numerator.bit_length() > MAX_BITS or value.denominator.bit_length() > MAX_BITS:
+    bits = max(value.numerator.bit_length(), value.denominator.bit_length())
+    if bits > MAX_BITS:
         raise Guarded("exact number too large")
+    spend(1 + bits // 400)
     return value
 
 
@@ -100,6 +111,7 @@ def _root(base: Fraction, index: Fraction) -> Fraction:
 
 def _integer_root(value: int, n: int) -> int:
     """The n-th root of a perfect power, by bisection in integers."""
+    spend(1 + value.bit_length() ** 2 // 10**6)
     if n == 2:
         root = isqrt(value)
     else:
@@ -129,6 +141,20 @@ def _binomial(above: Fraction, below: Fraction) -> Fraction:
     return Fraction(comb(int(above), int(below)))
 
 
+def _double_factorial(value: Fraction) -> Fraction:
+    if value.denominator != 1 or value < 0:
+        raise Irrational
+    if value > MAX_FACTORIAL:
+        raise Guarded("factorial too large")
+    return Fraction(prod(range(int(value), 1, -2)))
+
+
+def _remainder(value: Fraction, modulus: Fraction) -> Fraction:
+    if not modulus:
+        raise Undefined
+    return value % modulus
+
+
 _EXACT: dict[str, Callable[..., Fraction]] = {
     "+": _sum,
     "*": _product,
@@ -140,6 +166,9 @@ _EXACT: dict[str, Callable[..., Fraction]] = {
     "floor": lambda a: Fraction(a.__floor__()),
     "ceil": lambda a: Fraction(a.__ceil__()),
     "!": _factorial,
+    "!!": _double_factorial,
+    "mod": _remainder,
+    "conj": lambda a: a,
     "binom": _binomial,
 }
 
@@ -173,8 +202,8 @@ def modular(node: Node, at: dict[str, int]) -> int:
             power = exact(exponent)
             if power.denominator != 1:
                 raise Irrational
-            value = modular(base, at)
-            return pow(value if power >= 0 else _inverse(value), abs(int(power)), PRIME)
+            residue = modular(base, at)
+            return pow(residue if power >= 0 else _inverse(residue), abs(int(power)), PRIME)
     raise Irrational
 
 

@@ -6,6 +6,10 @@ All limits are counts (characters, tokens, digits, bits), never seconds: the sam
 laptop and on an idle server.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 MAX_RESPONSE = 200_000  # characters of a response that are looked at, counted from its end
 MAX_ANSWER = 5_000  # characters of one extracted answer or reference
 MAX_TOKENS = 4_000
@@ -24,3 +28,30 @@ class Guarded(Exception):
 
 class Unparsed(Exception):
     """The text is not in the language of answers that this project reads."""
+
+
+_WORK = threading.local()
+MAX_WORK = 30_000  # steps of one judgement; a step is some five microseconds of arithmetic
+
+
+@contextmanager
+def budget() -> Iterator[None]:
+    """Within, the steps that are spent are counted from zero; without, they are not counted."""
+    before, _WORK.done = getattr(_WORK, "done", None), 0
+    try:
+        yield
+    finally:
+        _WORK.done = before
+
+
+def spend(steps: int) -> None:
+    """Count work before it is done; what a cache holds counts as well, so that no verdict depends on an earlier one.
+
+    Raises:
+        Guarded: more than MAX_WORK steps within this budget.
+    """
+    done = getattr(_WORK, "done", None)
+    if done is not None:
+        _WORK.done = done + steps
+        if _WORK.done > MAX_WORK:
+            raise Guarded(f"more than {MAX_WORK} steps of work")

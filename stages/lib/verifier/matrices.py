@@ -1,12 +1,13 @@
-r"""Sums, products and multiples of matrices, carried out entry by entry.
+r"""Sums, products and multiples of matrices, carried out entry by entry; rational entries stay single numbers.
 
 computed_matrix(parse(r"2\begin{pmatrix}1\\3\end{pmatrix}"))   ->  the matrix of 2*1 and 2*3
 """
 
 from collections.abc import Callable
 
-from stages.lib.verifier.limits import Unparsed
-from stages.lib.verifier.tree import Matrix, Node, Op
+from stages.lib.verifier.exact import Irrational, Undefined, exact
+from stages.lib.verifier.limits import Unparsed, spend
+from stages.lib.verifier.tree import Matrix, Node, Num, Op, size
 
 
 def computed_matrix(node: Op) -> Node:
@@ -16,20 +17,23 @@ def computed_matrix(node: Op) -> Node:
         Unparsed: shapes that do not go together.
     """
     args = node.args
+    spend(sum(map(size, args)))
     if node.kind == "neg":
         return _each(args[0], lambda cell: Op("neg", (cell,)))
     if node.kind == "/":
         if isinstance(args[1], Matrix):
             raise Unparsed("division by a matrix")
         return _each(args[0], lambda cell: Op("/", (cell, args[1])))
-    result = args[0]
+    result: Node = args[0]
     for arg in args[1:]:
         result = _add(result, arg) if node.kind == "+" else _times(result, arg)
     return result
 
 
-def _each(matrix: Matrix, change: Callable[[Node], Node]) -> Matrix:
-    return Matrix(tuple(tuple(change(cell) for cell in row) for row in matrix.rows))
+def _each(matrix: Node, change: Callable[[Node], Node]) -> Matrix:
+    if not isinstance(matrix, Matrix):
+        raise Unparsed("no matrix")
+    return Matrix(tuple(tuple(_folded(change(cell)) for cell in row) for row in matrix.rows))
 
 
 def _add(left: Node, right: Node) -> Node:
@@ -38,7 +42,7 @@ def _add(left: Node, right: Node) -> Node:
     if [len(r) for r in left.rows] != [len(r) for r in right.rows]:
         raise Unparsed("matrices of different shapes")
     rows = zip(left.rows, right.rows, strict=True)
-    return Matrix(tuple(tuple(Op("+", pair) for pair in zip(*row, strict=True)) for row in rows))
+    return Matrix(tuple(tuple(_folded(Op("+", pair)) for pair in zip(*row, strict=True)) for row in rows))
 
 
 def _times(left: Node, right: Node) -> Node:
@@ -55,4 +59,13 @@ def _times(left: Node, right: Node) -> Node:
 
 
 def _inner(row: tuple[Node, ...], column: tuple[Node, ...]) -> Node:
-    return Op("+", tuple(Op("*", pair) for pair in zip(row, column, strict=True)))
+    return _folded(Op("+", tuple(Op("*", pair) for pair in zip(row, column, strict=True))))
+
+
+def _folded(cell: Node) -> Node:
+    """A rational entry as one number; another entry as it is, which doubles with every factor: hence the limit."""
+    spend(size(cell))
+    try:
+        return Num(exact(cell))
+    except (Irrational, Undefined):
+        return cell

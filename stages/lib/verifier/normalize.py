@@ -10,6 +10,7 @@ percent signs and degrees, which the comparison weighs.
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from stages.lib.verifier.limits import MAX_ANSWER, Guarded
 
@@ -26,7 +27,8 @@ _UNICODE = {
     "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "…": r"\ldots ", "，": ",", "；": ";",
     "：": ":", "％": "%", "（": "(", "）": ")", "［": "[", "］": "]", "。": ".", "、": ",", "→": r"\to ",
     "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "π": r"\pi ",
-    "€": r"\text{euro}", "£": r"\text{pound}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
+    "Ω": r"\Omega ", "∨": r"\vee ", "∧": r"\wedge ", "∀": r"\forall ",
+    "€": r"\text{euro}", "£": r"\text{quid}", "¥": r"\text{yen}", "₹": r"\text{rupee}",
     "¢": r"\text{cent}",
 }  # fmt: skip
 _GREEK = (
@@ -46,13 +48,43 @@ _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 
 _SPACING = re.compile(r"(\\\\)|\\(?:[,;:!> ]|q?quad(?![a-zA-Z])|thinspace|enspace|hfill|hspace\{[^{}]*\})|~")
 _SIZING = re.compile(
-    r"\\(?:left|right|middle|mleft|mright|bigg?[lrm]?|Bigg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits"
-    r"|rm|bf|it|sf|tt|large|Large|normalsize)(?![a-zA-Z])"
+    r"\\(?:left|right)\.|\\(?:left|right|middle|mleft|mright|bigg?[lrm]?|Bigg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits"
+    r"|rm|bf|it|sf|tt|huge|Huge|large|Large|LARGE|small|tiny|normalsize|boldmath|nobreak|allowbreak|ensuremath)(?![a-zA-Z])"
+    r"|\\(?:[hv]?phantom|label|tag\*?|hspace\*?|vspace\*?)\s*\{[^{}]*\}"
 )
 _COLOUR = re.compile(r"\\(?:text)?color\s*\{[^{}]*\}")
 _BIG_GROUP = re.compile(r"(?<=\d)(?:,\s*\\!\s*|\{,\}|\{\s*,\s*\}\s*|\\!\s*,|\\,|\\;|\\ )(?=\d{3}(?!\d))")
 _SPACED_GROUP = re.compile(r"(?<![\d.,])\d{1,3}(?:[ ~]\d{3})+(?![\d/])(?!\s*/)")
-_RENAMED = {
+
+
+def _bracketed_unit(match: re.Match[str]) -> str:
+    """5 (cm) is 5 cm."""
+    return rf"\text{{ {match[1] or match[2]}}}"
+
+
+_UNIT = r"[a-zA-Z]+(?:\^\{?\d\}?)?"
+_WRAP = r"\\(?:text|mathrm|mbox|textrm)"
+_REALS_BUT = r"(?:all )?(?:the )?real(?:s| numbers) (?:except|other than|but)(?: for)?"
+_RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
+    rf"(?<=\d)\s*\^?\s*\{{?\s*(?:{_WRAP}\s*\{{)?\s*(?:st|nd|rd|th)\s*\}}{{0,2}}(?![a-zA-Z])": " ",
+    r"\\cr(?![a-zA-Z])|\\tabularnewline(?![a-zA-Z])|\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]|\\{4}": r"\\\\",
+    r"\\[ns]?icefrac(?![a-zA-Z])|\\sfrac(?![a-zA-Z])|\\tfrac(?![a-zA-Z])": r"\\frac",
+    r"(?<=\d)\s+(m|km|cm|mm|ft|mi|kg|g)/(s|h|hr|min|L|mL|m|cm)(?![a-zA-Z])": r"\\text{ \1/\2}",
+    r"\\lparen(?![a-zA-Z])": "(",
+    r"\\rparen(?![a-zA-Z])": ")",
+    r"\{\s*:\s*\}|\\colon(?![a-zA-Z])": ":",
+    r"\{\s*\}": "",
+    r"\{\\(log|ln|sin|cos|tan)\}": r"\\\1",
+    r"(?<!\d)\.(?=\\(?:overline|bar|dot)(?![a-zA-Z]))": "0.",
+    r"\(\s*\\text\{\s*mod\s*\}\s*([^()]*)\)": r"\\pmod{\1}",
+    r"\\mod(?![a-zA-Z])": r"\\pmod ",
+    rf"\\frac\{{{_WRAP}\{{\s*({_UNIT})\s*\}}\}}\{{{_WRAP}\{{\s*({_UNIT})\s*\}}\}}": r"\\text{ \1/\2 }",
+    rf"\(\s*{_WRAP}\{{\s*([a-zA-Z ]+)\s*\}}\s*\)$|{_WRAP}\{{\s*\(\s*([a-zA-Z ]+)\s*\)\s*\}}$": _bracketed_unit,
+    rf"(?<=[\d}}\s])(?:{_WRAP}\{{\s*([kMGmµ]?)\s*\}})?\s*\\Omega\s*$": r"\\text{ \1ohm}",
+    r"(?:^|(?<=[\s=+\-(,]))(?:\{\})?[_^]\{?(\d+)\}?\s*C_\{?(\d+)\}?": r"\\binom{\1}{\2}",
+    r"(?<=\d)\s*(?:\\text\{\s*to\s*\}|\bto\b)\s*(?=\d)": ":",
+    rf"\\text\{{\s*{_REALS_BUT}\s*\}}|\b{_REALS_BUT}\b": r"\\mathbb{R} \\setminus ",
+    r"\\setminus\s+(?:x\s*=\s*)?(-?\d+)$": r"\\setminus \\{\1\\}",
     r"\\[dtc]frac(?![a-zA-Z])": r"\\frac",
     r"\\[dt]binom(?![a-zA-Z])": r"\\binom",
     r"\\(?:leqslant|leqq|leq)(?![a-zA-Z])": r"\\le ",
@@ -77,7 +109,7 @@ _RENAMED = {
     r"(?<=\d)\s*[xX]\s*(?=10\s*\^)": r"\\times ",
     r"<=|=<": r"\\le ",
     r">=": r"\\ge ",
-    r"!=": r"\\ne ",
+    r"(?<![\d)}])!=": r"\\ne ",
     r"\(\s*\\?b?mod\s+([^()]*)\)": r"\\pmod{\1}",
     r"\\AA(?![a-zA-Z])": r"\\text{angstrom}",
     r"\bRs\b\.?(?=\s*\d)": r"\\text{rupee} ",
@@ -85,8 +117,15 @@ _RENAMED = {
     r"(?<=[\s\d}])([AaPp])\.?\s?[Mm]\.(?!\w)": r"\1m",
 }
 _RENAMES = [(re.compile(pattern), by) for pattern, by in _RENAMED.items()]
+_FRENCH = re.compile(r"([\[\]])\s*([^\[\]()|]+[,;][^\[\]()|]+)([\[\]])(?=\s*(?:$|\\cup|\\cap|∪))")
+_BASE = re.compile(
+    r"(?<![0-9A-F])([0-9A-F]{1,200})\s?(?:\\text\{)?\s?\(?\s?(?:in )?base[ -]?\}?\s?(\w{1,9})\s?\)?\s?\}?$"
+)
+_OPEN_ARRAY = re.compile(r"^\\\{\s*\\begin\{array\}\s*\{[^{}]*\}(.*)\\end\{array\}\s*$", re.DOTALL)
+_NESTED_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*(\\text\{[^{}]*\})([^{}]*)\}")
+_CIRCLED = re.compile("[①-⑨]+")
 _BRACKET = re.compile(r"[\[(]|\\\{|\\mathbb|\\emptyset")
-_DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|\\\[|(?<!\\)\\\]")
+_DELIMITERS = re.compile(r"(?<!\\)\$+|\\\(|\\\)|(?<!\\)\\\[|(?<!\\)\\\]")
 _MARKDOWN = " \t\n*_`"
 
 
@@ -99,18 +138,30 @@ def tidy(text: str) -> str:
     if len(text) > MAX_ANSWER:
         raise Guarded(f"answer of {len(text)} characters")
     text = plain_characters(text)
-    text = text.replace("\\$", r"\text{dollar} ").strip(_MARKDOWN)
+    text = text.replace("\\$", r"\text{dollar} ").strip(" \n\t")
+    text = ("{}" + text if text[:1] == "_" and text[1:2].isdigit() else text).strip(_MARKDOWN)
+    text = _NESTED_TEXT.sub(r"\1 \2", text)
     text = _DELIMITERS.sub(" ", text)
     text = _BIG_GROUP.sub("", text)
     text = _SIZING.sub("", _COLOUR.sub("", text))
     text = _SPACING.sub(lambda m: m[1] or " ", text)
     for pattern, by in _RENAMES:
         text = pattern.sub(by, text)
+    if r"\begin{array}" in text:
+        text = _OPEN_ARRAY.sub(r"\\begin{cases}\1\\end{cases}", text)
+    if "base" in text:
+        text = _BASE.sub(r"\1_{\2}", text)
+    text = _FRENCH.sub(_interval, text)
     text = _SPACED_GROUP.sub(lambda m: m[0].replace(" ", "").replace("~", ""), text)
     text = _without_ending(" ".join(text.split()).strip(_MARKDOWN)).strip()
     if r"\cup" in text and not _BRACKET.search(text):  # x < 1 \cup x > 2: inequalities, not sets, are joined
         return text.replace(r"\cup", "or")
     return text
+
+
+def _interval(match: re.Match[str]) -> str:
+    """]a,b[ is (a,b); [a,b] stays."""
+    return f"{'[' if match[1] == '[' else '('}{match[2]}{']' if match[3] == ']' else ')'}"
 
 
 def _without_ending(text: str) -> str:
@@ -127,6 +178,7 @@ def plain_characters(text: str) -> str:
         return text
     text = _SUPERSCRIPT_RUN.sub(lambda m: "^{" + "".join(_SUPERSCRIPTS[c] for c in m[0]) + "}", text)
     text = _SUBSCRIPT_RUN.sub(lambda m: "_{" + "".join(_SUBSCRIPTS[c] for c in m[0]) + "}", text)
+    text = _CIRCLED.sub(lambda m: ", ".join(unicodedata.normalize("NFKC", c) for c in m[0]), text)
     text = _VULGAR.sub(_fraction, text)
     return unicodedata.normalize("NFKC", "".join(_UNICODE.get(c, c) for c in text)).translate(_DIGITS)
 
@@ -147,12 +199,23 @@ class _Digits(dict[int, int | str]):
 
 _DIGITS = _Digits()
 
-_COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d])")
+_COMMA_NUMBER = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d])")
+_DECIMAL_COMMA = re.compile(r"(?<=\d)\{\s*,\s*\}(?=\d)")
+_ONE_COMMA = re.compile(r"([^,()\[\]{}]*(?<![\d.])0),(\d+[^,]*)")
+_ANY_COMMA = re.compile(r"(?<=\d),(?=\d)")
 
 
 def readings(text: str) -> list[str]:
     """The ways to read a tidy answer's commas: `12,345` is a number or, less likely, a list of two; the first is tried
-    first. Commas inside brackets separate elements (a set of 1 and 234), so nothing is joined there."""
+    first. Commas inside brackets separate elements (a set of 1 and 234), so nothing is joined there. A single comma
+    behind a leading 0 may be a decimal comma; those between digits are where semicolons separate."""
+    if "," not in text:
+        return [text]
+    text = _DECIMAL_COMMA.sub(".", text)
+    if ";" in text and ", " not in text:
+        return [_ANY_COMMA.sub(".", text)]
+    if match := _ONE_COMMA.fullmatch(text):
+        return [text, f"{match[1]}.{match[2]}"]
     joined = _COMMA_NUMBER.sub(lambda m: m[0].replace(",", "") if not _bracketed(text, m.start()) else m[0], text)
     if joined == text:
         return [text]

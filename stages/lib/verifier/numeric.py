@@ -9,12 +9,13 @@ bounded by the size of the tree: arguments that would make a function expensive 
 
 import threading
 from fractions import Fraction
+from functools import lru_cache
 from math import comb, factorial
 from typing import Any
 
 from stages.lib.verifier.exact import Irrational, Undefined, exact
-from stages.lib.verifier.limits import MAX_ANGLE, MAX_EXPONENT, MAX_FACTORIAL, Guarded, Unparsed
-from stages.lib.verifier.tree import Const, Node, Num, Op, Quantity, Sym
+from stages.lib.verifier.limits import MAX_ANGLE, MAX_EXPONENT, MAX_FACTORIAL, Guarded, Unparsed, spend
+from stages.lib.verifier.tree import Const, Node, Num, Op, Quantity, Sym, size
 
 DIGITS = 50
 
@@ -94,6 +95,8 @@ class Numeric:
             return self.power(args[0], args[1], nodes[1])
         if kind == "root":
             return self.power(args[0], 1 / args[1], Op("/", (Num(Fraction(1)), nodes[1])))
+        if kind == "conj":
+            return self.mp.conj(args[0])
         if kind in ("!", "binom", "floor", "ceil", "abs"):
             return self.discrete(kind, args)
         return self.function(kind, args)
@@ -170,6 +173,12 @@ def place(node: Node) -> Fraction:
     """
     if isinstance(node, Num):
         return node.value
+    spend(4 * size(node))
+    return _place(node)
+
+
+@lru_cache(maxsize=8_192)
+def _place(node: Node) -> Fraction:
     value = Numeric(DIGITS).value(node)
     if not hasattr(value, "_mpf_"):
         raise Unparsed("not a real number")

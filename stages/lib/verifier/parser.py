@@ -2,32 +2,36 @@ r"""Reading an answer: tokens to nodes, by recursive descent.
 
     parse(r"x \in [-2,7]")   ->  Rel(("in",), (Sym("x"), Seq("[", "]", (Num(-2), Num(7)))))
 
-Grammar, loosest first: list (, ; and or) > relation chain > set union > ratio > sum > product > sign > power >
-factor. What it does not read (integrals, set-builder notation, prose) raises Unparsed and goes to the slow path.
+Grammar, loosest first: list (, ; and or) > relation chain > set union > ratio > sum > product > sign > power.
+This module reads down to signs, and the units and words behind a value; `atoms` reads the rest: powers to brackets.
+What the grammar does not hold (integrals, prose) raises Unparsed.
 """
 
 import re
 from fractions import Fraction
 
-from stages.lib.verifier.cursor import BASE_WORDS, END, based, negative, times, total
-from stages.lib.verifier.factors import ACCENTS, Factors, digits_of
+from stages.lib.verifier.atoms import Atoms
 from stages.lib.verifier.limits import MAX_DIGITS, MAX_ITEMS, Guarded, Unparsed
+from stages.lib.verifier.stream import BASE_WORDS, END, Stream, based
+from stages.lib.verifier.terms import negative, over, times, total
 from stages.lib.verifier.tokens import Token, tokenize
-from stages.lib.verifier.tree import Joined, Matrix, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text
+from stages.lib.verifier.tree import Based, Joined, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text, symbols
+from stages.lib.verifier.units import is_physical, product, unit_name
+from stages.lib.verifier.words import APPROXIMATELY, EXACTLY, PERCENT, changes_value, scaled, spelled
 
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\in": "in", r"\approx": "approx",
     r"\equiv": "=", r"\to": "to",
 }  # fmt: skip
 _JOINS = {r"\cup": "cup", r"\cap": "cap", r"\setminus": "minus"}
-_ORDINALS = frozenset(("st", "nd", "rd", "th"))
-_OPENERS = frozenset((r"\frac", r"\binom", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin", r"\imath"))
-_OPENERS |= ACCENTS
 _CLOSERS = frozenset((")", "]", "}", r"\}"))
+_CURRENCIES = frozenset(("dollar", "euro", "quid", "yen", "rupee", "cent", "rs", "usd", "eur", "gbp", "yuan"))
 _BASED = re.compile(
-    r"\(?(?P<digits>[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*)\)?_\s*\{?\s*(?:\\text\s*\{)?"
+    r"(?P<open>\()?(?P<digits>[0-9A-Fa-f]+)\)?_\s*\{?\s*(?:\\text\s*\{)?"
     rf"(?P<base>[2-9]|[12]\d|3[0-6]|{'|'.join(BASE_WORDS)})\}}*"
 )
+_WORDS = re.compile(r"(?:\\text\s*\{)?\s*([a-zA-Z]+(?:[ -]+[a-zA-Z]+)*)\s*\}?")
+_UNIT_LETTERS = frozenset("m s g h N J W V A K L C F T l".split())
 
 
 def parse(text: str) -> Node:
@@ -38,9 +42,10 @@ def parse(text: str) -> Node:
         Guarded: too many tokens or digits, or nested too deep.
     """
     if "_" in text and len(text) < MAX_DIGITS and (match := _BASED.fullmatch(text)):
-        found = based(match["digits"], match["base"])
-        if found.digits.isdecimal() or all(int(digit, 36) < found.base for digit in found.digits):
+        if (found := _based(match)) is not None:
             return found
+    if (match := _WORDS.fullmatch(text)) and (number_ := spelled(match[1].split())):
+        return _quantity(Num(number_[0]), number_[1])
     parser = Parser(tokenize(text))
     node = parser.listing()
     if parser.peek() is not END:
@@ -48,8 +53,21 @@ def parse(text: str) -> Node:
     return node
 
 
-class Parser(Factors):
-    """Reads operators, from the loosest (`listing`) to the tightest (`power`)."""
+def _based(match: re.Match[str]) -> Based | None:
+    """A number in another base; letters alone are one only in brackets or in a base that has such digits."""
+    found = based(match["digits"], match["base"])
+    if found.digits.isdecimal():
+        return found
+    letters = found.digits.isalpha() and not (found.base > 10 and match["digits"].isupper())
+    return None if letters or any(int(digit, 36) >= found.base for digit in found.digits) else found
+
+
+class Parser(Stream):
+    """Reads one answer, or one cell of a matrix, from its tokens."""
+
+    def __init__(self, tokens: list[Token]):
+        super().__init__(tokens)
+        self.atoms = Atoms(self, self.listing, self.relation, self.sum)
 
     def listing(self) -> Node:
         self.down()
@@ -71,7 +89,7 @@ class Parser(Factors):
         return Seq("", "", tuple(items), words.pop() if len(words) == 1 else ",")
 
     def relation(self) -> Node:
-        self.accept(r"\approx")
+        self.accept(r"\approx", "=")
         sides, ops = [self.union()], []
         while self.peek().text in _RELATIONS and self.peek().kind in ("symbol", "command"):
             ops.append(_RELATIONS[self.take().text])
@@ -93,10 +111,19 @@ class Parser(Factors):
             texts.append(self.tokens[start].text)
         if len(parts) == 1:
             return parts[0]
+        if len(parts) == 2 and isinstance(parts[0], Text):  # Area: 25
+            return self.labelled(parts[0], parts[1])
         clock = all(re.fullmatch(r"[0-5]\d", t) for t in texts[1:]) and bool(re.fullmatch(r"\d\d?", texts[0]))
+        if clock and isinstance(last := parts[-1], Quantity):  # 3:00 pm
+            return Quantity(Ratio((*parts[:-1], last.value), True), last.unit)
         return Ratio(tuple(parts), clock)
 
-    # Arithmetic ------------------------------------------------------------------------------------------------------
+    def labelled(self, label: Text, value: Node) -> Node:
+        if changes_value(label.words.split()):
+            raise Unparsed(f"{label.words!r} is no label")
+        return Rel(("=",), (label, value))
+
+    # Arithmetic -----------------------------------------------------------------------------------------------------
 
     def sum(self) -> Node:
         self.down()
@@ -122,58 +149,23 @@ class Parser(Factors):
                 value = Quantity(value, "%")
             elif self.accept(r"\pmod"):
                 value = Quantity(value, f"mod {self.raw_text()}")
+            elif self.accept(r"\bmod"):
+                value = Op("mod", (value, self.unary()))
             elif self.accept("*", r"\cdot", r"\times", r"\ast"):
-                value = times(value, self.unary())
+                value = times(value, self.measured())
             elif self.accept("/", r"\div"):
-                value = Op("/", (value, self.unary()))
+                value = over(value, self.measured())
             elif self.starts_unit() and not isinstance(value, Text):
                 value = self.suffix(value)
-            elif self.starts_factor():
+            elif self.atoms.starts():
                 value = self.adjacent(value)
             else:
                 return value
 
-    def adjacent(self, value: Node) -> Node:
-        """Juxtaposition: a mixed number where it can be one, else a product."""
-        previous = self.peek(-1)
-        start = self.at
-        if isinstance(value, Quantity) and self.peek().kind == "number":
-            raise Unparsed("one quantity behind another")
-        if isinstance(value, Sym) and self.applied():
-            return Sym(f"{value.name}({self.raw_argument()})")
-        factor = self.power()
-        if isinstance(value, Num) and value.last is None and _is_proper(factor, self.tokens[start]):
-            return Op("+", (value, factor))
-        if isinstance(value, Num) and previous.kind == "number" and self.tokens[start].kind == "number":
-            if self.accept("/"):
-                below = self.power()
-                fraction = Op("/", (factor, below))
-                if value.last is None and _is_proper(fraction, Token("command", r"\frac")):
-                    return Op("+", (value, fraction))
-            raise Unparsed("two numbers side by side")
-        return times(value, factor)
-
-    def starts_unit(self) -> bool:
-        """Whether words follow, or a micro sign with one."""
-        kinds = self.peek().kind, self.peek(1).kind
-        return kinds[0] in ("word", "upright") or (self.peek().text == r"\mu" and kinds[1] in ("word", "upright"))
-
-    def applied(self) -> bool:
-        """Whether a number in brackets follows: `I(0)` is a value of I, not I times 0."""
-        return self.peek().text == "(" and self.peek(1).kind == "number" and self.peek(2).text == ")"
-
-    def raw_argument(self) -> str:
-        text = self.peek(1).text
-        self.at += 3
-        return text
-
-    def starts_factor(self) -> bool:
-        token = self.peek()
-        if token.kind in ("number", "letter", "name", "upright"):
-            return True
-        if token.kind == "symbol":
-            return token.text in "([{" or (token.text == "|" and not self.bars)
-        return token.kind == "command" and token.text in _OPENERS
+    def measured(self) -> Node:
+        """A factor, with the unit behind it: the second factor of 5 m * 3 m."""
+        value = self.unary()
+        return self.suffix(value) if isinstance(value, Num) and self.starts_unit() else value
 
     def unary(self) -> Node:
         if self.accept("-"):
@@ -185,61 +177,133 @@ class Parser(Factors):
             return self.unary()
         if sign := self.accept(r"\pm", r"\mp"):
             return Op(sign[1:], (Num(Fraction(0)), self.unary()))
-        return self.power()
+        if self.peek().kind == "word":
+            return self.words(self.take())
+        return self.atoms.power()
 
-    def power(self) -> Node:
-        base = self.factor()
+    def adjacent(self, value: Node) -> Node:
+        """Juxtaposition: a mixed number where it can be one, a quantity in two units, else a product."""
+        previous, start = self.peek(-1), self.at
+        if isinstance(value, Quantity) and value.unit != "%" and self.peek().kind == "number":
+            return self.second_quantity(value)
+        if isinstance(value, Sym) and self.applied():
+            return Sym(f"{value.name}({self.raw_argument()})")
+        factor = self.atoms.power()
+        if isinstance(value, Num) and value.last is None and _is_proper(factor, self.tokens[start]):
+            return Op("+", (value, factor))
+        if isinstance(value, Num) and previous.kind == "number" and self.tokens[start].kind == "number":
+            return self.mixed(value, factor)
+        return times(value, factor)
+
+    def mixed(self, value: Num, factor: Node) -> Node:
+        """1 4/5, whose fraction is still being read."""
+        if self.accept("/"):
+            fraction = Op("/", (factor, self.atoms.power()))
+            if value.last is None and _is_proper(fraction, Token("command", r"\frac")):
+                return Op("+", (value, fraction))
+        raise Unparsed("two numbers side by side")
+
+    def second_quantity(self, first: Quantity) -> Node:
+        """6 ft 2 in, or 60 degrees and 42 minutes."""
+        second = self.measured() if self.peek(1).kind == "word" else self.atoms.power()
+        if not isinstance(second, Quantity):
+            raise Unparsed("a number behind a quantity")
+        return Op("+", (first, second))
+
+    def applied(self) -> bool:
+        """Whether a number in brackets follows: `I(0)` is a value of I, not I times 0."""
+        return self.peek().text == "(" and self.peek(1).kind == "number" and self.peek(2).text == ")"
+
+    def raw_argument(self) -> str:
+        text = self.peek(1).text
+        self.at += 3
+        return text
+
+    # Words and units ------------------------------------------------------------------------------------------------
+
+    def starts_unit(self) -> bool:
+        """Whether words follow, an upright letter that is a unit's, or a micro sign with either."""
+        token, following = self.peek(), self.peek(1)
+        if token.text == r"\mu":
+            return following.kind in ("word", "upright")
+        if token.kind == "upright":
+            return token.text in _UNIT_LETTERS or following.kind == "word" or self._in_unit(1)
+        return token.kind == "word"
+
+    def _in_unit(self, ahead: int) -> bool:
+        return self.peek(ahead).text == "/" and self.peek(ahead + 1).kind in ("word", "upright")
+
+    def words(self, token: Token) -> Node:
+        """A run of words: a number in words, an amount of money, or a text."""
+        run = [token.text]
         while True:
-            if self.accept("!"):
-                base = Op("!", (base,))
-            elif self.peek().text == "'" and isinstance(base, Sym):
+            if self.peek().kind in ("word", "upright"):
+                run.append(self.take().text)
+            elif self.peek().text == "-" and self.peek(1).kind == "word":
                 self.take()
-                base = Sym(base.name + "'")
-            elif self.accept("_"):
-                base = self.subscript(base)
-            elif self.accept("^"):
-                base = self.raised(base)
+                run[-1] += "-" + self.take().text
             else:
-                return base
+                return self.run(run)
 
-    def raised(self, base: Node) -> Node:
-        if self.peek().text == "{" and self.peek(1).text in (r"\circ", r"\prime") and self.peek(1).kind == "command":
-            return self.mark(base)
-        if self.peek().text == "{" and self.peek(1).text in _ORDINALS:
-            return Quantity(base, self.raw_text())
-        self.down()
-        sign = self.accept("-", "+")
-        exponent = self.argument(whole=True)
-        exponent = self.power_of(exponent)
-        self.depth -= 1
-        if sign == "-":
-            exponent = Op("neg", (exponent,))
-        if isinstance(base, Matrix) and exponent in (Sym("T"), Sym(r"\top")):
-            return Matrix(tuple(zip(*base.rows, strict=True)))
-        return Op("^", (base, exponent))
+    def run(self, run: list[str]) -> Node:
+        first = run[0].lower()
+        ahead = self.peek().kind == "number" or self.peek().text == "-"
+        if first in APPROXIMATELY | EXACTLY and (len(run) > 1 or self.peek() is not END):
+            return self.run(run[1:]) if len(run) > 1 else self.product()
+        if len(run) == 1 and first in ("minus", "negative") and self.peek().kind == "number":
+            return negative(self.unary())
+        if len(run) == 1 and first in _CURRENCIES and ahead:
+            return Quantity(self.unary(), unit_name(run))
+        if first in ("the", "so", "answer", "total", "result") and run[-1].lower() in ("is", "are", "equals") and ahead:
+            return self.labelled(Text(" ".join(run[:-1])), self.sum())
+        if found := spelled(run):
+            return _quantity(Num(found[0]), found[1])
+        if self.peek().kind in ("number", "command", "letter") or self.peek().text in ("(", "[", "{"):
+            raise Unparsed("words before a formula")
+        return Text(" ".join(run))
 
-    def power_of(self, exponent: Node) -> Node:
-        return self.raised(exponent) if self.accept("^") else exponent
+    def suffix(self, value: Node) -> Node:
+        """Words behind a value: a multiplier (million), percent, a unit, or what a letter is said to be."""
+        parts: list[str] = []
+        while True:
+            token = self.peek()
+            if token.kind in ("word", "upright"):
+                parts.append(self.take().text)
+            elif (token.text in ("/", r"\mu") and self.peek(1).kind in ("word", "upright")) and self.take():
+                parts.append("/" if token.text == "/" else "μ")
+            elif token.text == "^" and parts:
+                self.take()
+                parts.append("^" + "".join(t.text for t in self.raw_group()))
+            elif token.text in (r"\cdot", "-") and parts and self.peek(1).kind in ("word", "upright"):
+                self.take()
+            else:
+                return _quantity(value, _with_micro(parts))
 
-    def mark(self, base: Node) -> Node:
-        """`^{\\circ}` is the unit degree, `^{\\prime}` belongs to the name (or, on a number, counts minutes)."""
-        self.expect("{")
-        marks = []
-        while self.peek().kind == "command":
-            marks.append(self.take().text)
-        self.expect("}")
-        if set(marks) == {r"\circ"}:
-            return Quantity(base, "degree")
-        if isinstance(base, Sym):
-            return Sym(base.name + "'" * len(marks))
-        return Quantity(base, "arc" + "'" * len(marks)) if isinstance(base, Num) else Op("^", (base, Sym("prime")))
 
-    def subscript(self, base: Node) -> Node:
-        if isinstance(base, Num):
-            return based(digits_of(base), self.raw_text())
-        if not isinstance(base, Sym):
-            raise Unparsed("subscript of an expression")
-        return Sym(f"{base.name}_{self.raw_text()}")
+def _with_micro(parts: list[str]) -> list[str]:
+    """The micro sign goes with the word behind it."""
+    joined = "\0".join(parts).replace("μ\0", "µ")
+    return joined.split("\0")
+
+
+def _quantity(value: Node, parts: list[str]) -> Node:
+    """A value and the words behind it."""
+    if isinstance(value, Sym) and parts and (value.name in ("a", "A") or not is_physical(unit_name(parts))):
+        return Text(" ".join((value.name, *parts)))
+    scale, parts = scaled(parts) if not isinstance(value, Quantity) else (Fraction(1), parts)
+    if scale != 1:
+        value = times(value, Num(scale)) if not symbols(value) else value
+    if not parts:
+        return value
+    if changes_value(parts) and not is_physical(unit_name(parts)):
+        raise Unparsed(f"{' '.join(parts)!r} is no unit")
+    if parts[0].lower() in PERCENT:
+        parts = ["%", *parts[1:]]
+    unit = "%" if parts == ["%"] else unit_name(parts)
+    if isinstance(value, Quantity):
+        unit = product(value.unit, unit_name(parts))
+        value = value.value
+    return Quantity(value, unit) if unit else value
 
 
 def _is_proper(node: Node, first: Token) -> bool:

@@ -17,7 +17,9 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
+DECIMALS = 10  # decimals in which two numbers have to agree, where a question asks for no fewer
 _ROOT = Path(__file__).resolve().parents[3]
 _START = 180.0  # seconds that a worker may take to import its libraries
 _WALL = 6.0  # wall-clock seconds granted per second of processor time, before the parent kills
@@ -35,25 +37,23 @@ class Workers:
         self.closed = False
         self.threads = ThreadPoolExecutor(self.count, "answers")
 
-    def submit(self, reference: str, got: str, seconds: float) -> "Future[str]":
+    def submit(self, reference: str, got: str, seconds: float, decimals: int = DECIMALS) -> "Future[str]":
         """Queue a comparison; the future's result is one of the words above."""
-        return self.threads.submit(self._ask, reference, got, seconds)
+        return self.threads.submit(self._ask, reference, got, seconds, decimals)
 
-    def ask(self, reference: str, got: str, seconds: float) -> str:
+    def ask(self, reference: str, got: str, seconds: float, decimals: int = DECIMALS) -> str:
         """Compare and wait."""
-        return self.submit(reference, got, seconds).result()
+        return self.submit(reference, got, seconds, decimals).result()
 
-    def _ask(self, reference: str, got: str, seconds: float) -> str:
+    def _ask(self, reference: str, got: str, seconds: float, decimals: int) -> str:
         worker = getattr(self.local, "worker", None)
         if worker is None:
             worker = self.local.worker = _Worker()
             with self.lock:
                 self.all.append(worker)
-        word = worker.ask(reference, got, seconds)
-        if (
-            word == "killed" and not self.closed
-        ):  # a verdict does not hang on who was in the way: once more, by another process
-            word = worker.ask(reference, got, seconds)
+        word = worker.ask(reference, got, seconds, decimals)
+        if word == "killed" and not self.closed:  # a verdict does not hang on who was in the way: once more
+            word = worker.ask(reference, got, seconds, decimals)
         return "crashed" if word == "killed" else word
 
     def close(self) -> None:
@@ -76,35 +76,39 @@ class _Worker:
         self.process: subprocess.Popen[bytes] | None = None
         self.tasks = 0
 
-    def ask(self, reference: str, got: str, seconds: float) -> str:
-        if self.process is None or self.process.poll() is not None or self.tasks >= _TASKS:
-            self.start()
+    def ask(self, reference: str, got: str, seconds: float, decimals: int) -> str:
+        process = self.running()
         self.tasks += 1
-        task = json.dumps({"reference": reference, "got": got, "seconds": seconds}) + "\n"
-        process = self.process
+        task = json.dumps({"reference": reference, "got": got, "seconds": seconds, "decimals": decimals}) + "\n"
+        tasks, _ = _pipes(process)
         try:
-            process.stdin.write(task.encode())
-            process.stdin.flush()
+            tasks.write(task.encode())
+            tasks.flush()
             reply = _line(process, seconds * _WALL + 10)
         except (OSError, ValueError):  # the process ended, or `close` took its pipes away
             reply = None
         return reply if reply is not None else self.ended(process)
 
-    def start(self) -> None:
-        self.kill()
+    def running(self) -> "subprocess.Popen[bytes]":
+        if self.process is None or self.process.poll() is not None or self.tasks >= _TASKS:
+            self.kill()
+            self.process = self.started()
+            self.tasks = 0
+            if _line(self.process, _START) != "ready":
+                self.kill()
+                raise RuntimeError("the verifier's worker did not start; is math-verify installed (requirements.txt)?")
+        return self.process
+
+    def started(self) -> "subprocess.Popen[bytes]":
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "stages.lib.verifier.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
         )
-        self.tasks = 0
-        if _line(self.process, _START) != "ready":
-            self.kill()
-            raise RuntimeError("the verifier's worker did not start; is math-verify installed (requirements.txt)?")
 
     def ended(self, process: "subprocess.Popen[bytes]") -> str:
         """What became of a task whose worker gave no reply: "timeout", "killed" (from outside) or "crashed"."""
@@ -121,13 +125,20 @@ class _Worker:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
+            for pipe in _pipes(self.process):
+                pipe.close()
             self.process = None
+
+
+def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
+    """The ends of a worker's stdin and stdout."""
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
 
 
 def _line(process: "subprocess.Popen[bytes]", seconds: float) -> str | None:
     """The next reply, or None when the process ended or the wall clock ran out."""
-    ready, _, _ = select.select([process.stdout], [], [], seconds)
-    reply = process.stdout.readline() if ready else b""
+    _, replies = _pipes(process)
+    ready, _, _ = select.select([replies], [], [], seconds)
+    reply = replies.readline() if ready else b""
     return json.loads(reply) if reply.endswith(b"\n") else None

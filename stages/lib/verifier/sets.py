@@ -2,6 +2,7 @@ r"""Subsets of the real line: intervals, unions, points and inequalities in one 
 
     region(parse(r"(0,9) \cup (9,36)"))   ->  [Interval(0, 9, open, open), Interval(9, 36, open, open)]
     region(parse("-2 <= x <= 7"))         ->  the same as region(parse("[-2,7]"))
+    region(parse(r"|x-1| \ge 2"))         ->  the same as region(parse(r"(-\infty,-1] \cup [3,\infty)"))
 
 `region` gives None for what is no subset of the real line, so that the comparison goes on by other means.
 """
@@ -12,6 +13,7 @@ from typing import Any
 
 from stages.lib.verifier.exact import Undefined
 from stages.lib.verifier.limits import Unparsed
+from stages.lib.verifier.linear import absolutes, linear, without
 from stages.lib.verifier.numeric import place
 from stages.lib.verifier.tree import Const, Joined, Node, Op, Rel, Seq, Sym, Text, infinity, symbols
 
@@ -31,6 +33,9 @@ class Interval:
     high_closed: bool
 
 
+_LINE = Interval(None, False, None, False)
+
+
 def region(node: Node) -> list[Interval] | None:
     """The intervals, in order and joined where they touch; None if the node is no such set."""
     try:
@@ -46,7 +51,7 @@ def is_region(node: Node) -> bool:
         case Joined() | Op("+", (_, Op("neg", (Seq("{", "}"),)))):
             return True
         case Rel(ops, _):
-            return any(op != "=" for op in ops)
+            return any(op in _FLIPPED and op != "=" for op in ops)
         case Seq(opening, closing, items):
             return len(items) == 2 and (opening + closing in ("[)", "(]", "[]") or any(map(infinity, items)))
         case Const("all"):
@@ -59,13 +64,13 @@ def is_region(node: Node) -> bool:
 def _parts(node: Node) -> list[Interval] | None:
     match node:
         case Const("all"):
-            return [Interval(None, False, None, False)]
+            return [_LINE]
         case Text(words) if words.lower() in _ALL_WORDS:
-            return [Interval(None, False, None, False)]
+            return [_LINE]
         case Seq(opening, closing, (low, high)) if opening in ("(", "[") and closing in (")", "]"):
             return _interval(low, opening == "[", high, closing == "]")
         case Seq("{", "}", items):
-            return [Interval(item, True, item, True) for item in items]
+            return [Interval(item, True, item, True) for item in items if not infinity(item)]
         case Seq("", "", items, joint):
             return _list(items, joint)
         case Op("+", (whole, Op("neg", (Seq("{", "}") as removed,)))):
@@ -82,22 +87,34 @@ def _interval(low: Node, low_closed: bool, high: Node, high_closed: bool) -> lis
         return None
     below = None if infinity(low) else low
     above = None if infinity(high) else high
+    if below is not None and above is not None and place(below) >= place(above):
+        return None  # a point of the plane, or nothing that anybody writes
     return [Interval(below, low_closed and below is not None, above, high_closed and above is not None)]
 
 
 def _list(items: tuple[Node, ...], joint: str) -> list[Interval] | None:
-    """Inequalities or intervals in a list: "or" and commas unite them; "and" intersects inequalities."""
-    if not all(isinstance(item, Rel | Joined) or is_region(item) for item in items):
+    """Relations on one unknown, or intervals, in a list.
+
+    "or" unites them. "and" intersects relations (intervals that "and" joins are parts of one answer). Relations that a
+    comma joins are meant in the way that says something: neither no number nor every number; None if both do."""
+    if not all(isinstance(item, Rel | Joined) or is_region(item) for item in items) or len(_unknowns(items)) > 1:
         return None
     parts = [_parts(item) for item in items]
-    if any(part is None for part in parts):
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
         return None
-    if joint == "and" and all(isinstance(item, Rel) for item in items):
-        result = parts[0]
-        for part in parts[1:]:
-            result = _intersection(result, part)
-        return result
-    return [interval for part in parts for interval in part]
+    united = [interval for part in known for interval in part]
+    if joint == "or" or not all(isinstance(item, Rel) for item in items):
+        return united
+    common = _common(known)
+    if joint == "and":
+        return common
+    meant = [normal for normal in map(_normal, (common, united)) if normal not in ([], [_LINE])]
+    return meant[0] if len(meant) == 1 else None
+
+
+def _unknowns(items: tuple[Node, ...]) -> set[str]:
+    return {name for item in items for name in symbols(item)}
 
 
 def _joined(ops: tuple[str, ...], sides: tuple[Node, ...]) -> list[Interval] | None:
@@ -108,29 +125,51 @@ def _joined(ops: tuple[str, ...], sides: tuple[Node, ...]) -> list[Interval] | N
             return None
         if op == "minus":
             other = _complement(other)
-        result = result + other if op == "cup" else _intersection(result, other)
+        result = result + other if op == "cup" else _common([result, other])
     return result
 
 
 def _relation(ops: tuple[str, ...], sides: tuple[Node, ...]) -> list[Interval] | None:
     if ops == ("in",) and isinstance(sides[0], Sym):
         return _parts(sides[1])
-    names = [i for i, side in enumerate(sides) if isinstance(side, Sym)]
-    if len(names) != 1 or any(symbols(side) for i, side in enumerate(sides) if i != names[0]):
+    if len({name for side in sides for name in symbols(side)}) != 1:
         return None
-    result = [Interval(None, False, None, False)]
-    for i, op in enumerate(ops):
-        if i not in (names[0] - 1, names[0]) or op not in _FLIPPED:
+    known = []
+    for op, left, right in zip(ops, sides, sides[1:], strict=False):
+        part = _half(op, left, right) if op in _FLIPPED else None
+        if part is None:
             return None
-        bound = sides[i + 1] if i == names[0] else sides[i]
-        result = _intersection(result, _half(op if i == names[0] else _FLIPPED[op], bound))
-    return result
+        known.append(part)
+    return _common(known)
 
 
-def _half(op: str, bound: Node) -> list[Interval]:
+def _half(op: str, left: Node, right: Node) -> list[Interval] | None:
+    """The numbers x for which `left op right` holds, one side of which may be x, a + b x or a + b|c + d x|."""
+    if isinstance(right, Sym) and not symbols(left):
+        return _ray(_FLIPPED[op], left)
+    if isinstance(left, Sym) and not symbols(right):
+        return _ray(op, right)
+    difference = Op("+", (left, Op("neg", (right,))))
+    absolute = absolutes(difference)
+    if not absolute:
+        solved = linear(difference)
+        return None if solved is None else _ray(op if solved[0] > 0 else _FLIPPED[op], solved[1])
+    if len(absolute) > 1 or op == "=" or not isinstance(inner := absolute[0], Op):
+        return None
+    solved = linear(without(difference, inner, Sym("|x|")))
+    if solved is None:
+        return None
+    op = op if solved[0] > 0 else _FLIPPED[op]
+    ends = _half(op, inner.args[0], solved[1]), _half(_FLIPPED[op], inner.args[0], Op("neg", (solved[1],)))
+    if ends[0] is None or ends[1] is None:
+        return None
+    return ends[0] + ends[1] if op[0] == ">" else _common([ends[0], ends[1]])
+
+
+def _ray(op: str, bound: Node) -> list[Interval]:
     """The numbers x with `x op bound`."""
     if infinity(bound):
-        return [Interval(None, False, None, False)]
+        return [_LINE]
     if op == "=":
         return [Interval(bound, True, bound, True)]
     if op == "!=":
@@ -141,27 +180,21 @@ def _half(op: str, bound: Node) -> list[Interval]:
 
 
 def _complement(parts: list[Interval]) -> list[Interval]:
-    result = [Interval(None, False, None, False)]
-    for part in parts:
-        outside = []
+    """What lies between and outside the intervals."""
+    low: Node | None = None
+    closed, result = False, []
+    for part in _normal(parts):
         if part.low is not None:
-            outside.append(Interval(None, False, part.low, not part.low_closed))
-        if part.high is not None:
-            outside.append(Interval(part.high, not part.high_closed, None, False))
-        result = _intersection(result, outside)
-    return result
+            result.append(Interval(low, closed, part.low, not part.low_closed))
+        if part.high is None:
+            return result
+        low, closed = part.high, not part.high_closed
+    return [*result, Interval(low, closed, None, False)]
 
 
-def _intersection(left: list[Interval], right: list[Interval]) -> list[Interval]:
-    found = []
-    for a in left:
-        for b in right:
-            low, low_closed = max((a.low, a.low_closed), (b.low, b.low_closed), key=_low_key)
-            high, high_closed = min((a.high, a.high_closed), (b.high, b.high_closed), key=_high_key)
-            interval = Interval(low, low_closed, high, high_closed)
-            if not _empty(interval):
-                found.append(interval)
-    return found
+def _common(parts: list[list[Interval]]) -> list[Interval]:
+    """The intersection, as what is in no complement."""
+    return _complement([interval for part in parts for interval in _complement(part)])
 
 
 def _empty(interval: Interval) -> bool:

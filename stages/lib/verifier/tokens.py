@@ -13,7 +13,7 @@ from stages.lib.verifier.limits import MAX_DIGITS, MAX_TOKENS, Guarded
 
 _FUNCTIONS = (
     "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot arcsec arccsc asin acos atan "
-    "arcsinh arccosh arctanh ln log lg exp sqrt cbrt abs floor ceil"
+    "arcsinh arccosh arctanh ln log lg exp sqrt cbrt abs floor ceil cis tg ctg cotg arctg arcctg cosec sh ch th"
 )
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo": "inf"}
@@ -27,14 +27,18 @@ TEXT_COMMANDS = frozenset(_TEXT_COMMANDS.split())
 _SHORT_WORDS = (  # plain words shorter than four letters that are no product of variables
     "cm mm km nm ft kg mg ml mL kL hr hrs min sec mph kph lb lbs oz yd deg am pm AM PM yes no No Yes NO YES all one "
     "two six ten the day mi kJ kW MHz Hz eV keV MeV sq per odd not none DNE dne in II III IV "
-    "VI VII VIII IX XI XII"
+    "VI VII VIII IX XI XII rad cms kms gms BC AD BCE CE mA kN kPa Pa"
 )
+_SEPARATORS = {
+    "and": "and", "or": "or", "vee": "or", "lor": "or", "wedge": "and", "land": "and", "或": "or", "或者": "or",
+    "和": "and", "且": "and", "与": "and",
+}  # fmt: skip
 _KNOWN_WORDS = frozenset(_SHORT_WORDS.split())
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     |(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6}(?![\w^{.]))?)
     |(?P<command>\\(?:[a-zA-Z]+|.))
-    |(?P<word>[A-Za-z]+)
+    |(?P<word>[A-Za-z]+|[^\W\d_A-Za-z]+)
     |(?P<symbol>.)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -57,7 +61,8 @@ def tokenize(text: str) -> list[Token]:
     at, spaced = 0, False
     while at < len(text):
         match = _TOKEN.match(text, at)
-        kind, value, at = match.lastgroup, match[0], match.end()
+        assert match is not None  # the last alternative takes any character
+        kind, value, at = str(match.lastgroup), match[0], match.end()
         if kind == "space":
             spaced = True
             continue
@@ -83,6 +88,8 @@ def _plain(kind: str, value: str, spaced: bool) -> list[Token]:
             return [Token("name", name, spaced)]
         if name in GREEK:
             return [Token("letter", value, spaced)]
+        if name in _SEPARATORS:
+            return [Token("separator", _SEPARATORS[name], spaced)]
     if value in ",;":
         return [Token("separator", value, spaced)]
     return [Token(kind, value, spaced)]
@@ -90,12 +97,14 @@ def _plain(kind: str, value: str, spaced: bool) -> list[Token]:
 
 def _word(value: str, spaced: bool) -> list[Token]:
     """A run of letters: separator, function, constant, a word, or else variables side by side (`ab` is a times b)."""
-    if value in ("and", "or"):
-        return [Token("separator", value, spaced)]
+    if value in _SEPARATORS:
+        return [Token("separator", _SEPARATORS[value], spaced)]
     if value in FUNCTIONS or value in CONSTANTS:
         return [Token("name", value, spaced)]
     if value in GREEK and len(value) > 2:
         return [Token("letter", "\\" + value, spaced)]
+    if len(value) > 2 and value.isascii() and value.isupper() and value not in _KNOWN_WORDS:
+        return [Token("letter", value, spaced)]  # a name such as ABC: its letters have an order, so it is no product
     if is_word(value):
         return [Token("word", value, spaced)]
     return [Token("letter", letter, spaced and not i) for i, letter in enumerate(value)]
@@ -103,7 +112,7 @@ def _word(value: str, spaced: bool) -> list[Token]:
 
 def is_word(value: str) -> bool:
     """Whether plain letters are a word rather than a product: `east` and `cm` are, `abc` and `RC` are not."""
-    if value in _KNOWN_WORDS or (value.lower() in _KNOWN_WORDS and len(value) > 2):
+    if not value.isascii() or value in _KNOWN_WORDS or (value.lower() in _KNOWN_WORDS and len(value) > 2):
         return True
     return len(value) > 3 or (len(value) == 3 and any(c in "eiouEIOU" for c in value))
 
@@ -113,7 +122,7 @@ def _text_tokens(content: str, spaced: bool) -> list[Token]:
     content = content.strip().strip("~ ")
     if not content:
         return []
-    if len(content) == 1 and content.isalpha():
+    if len(content) == 1 and content.isascii() and content.isalpha():
         return [Token("upright", content, spaced)]
     if content in FUNCTIONS or content in CONSTANTS:
         return [Token("name", content, spaced)]
@@ -121,10 +130,10 @@ def _text_tokens(content: str, spaced: bool) -> list[Token]:
         return [Token("separator", content.lower().strip(" ,;"), spaced)]
     parts: list[Token] = []
     for match in _TOKEN.finditer(content):
-        if match.lastgroup == "word" and match[0] not in ("and", "or") and match[0] not in FUNCTIONS:
-            parts.append(Token("word" if len(match[0]) > 1 else "upright", match[0], spaced))
+        if match.lastgroup == "word" and match[0] not in _SEPARATORS and match[0] not in FUNCTIONS:
+            parts.append(Token("word" if len(match[0]) > 1 or not match[0].isascii() else "upright", match[0], spaced))
         elif match.lastgroup != "space" and match[0] != ".":
-            parts.extend(_plain(match.lastgroup, match[0], spaced))
+            parts.extend(_plain(str(match.lastgroup), match[0], spaced))
     return parts
 
 

@@ -8,6 +8,8 @@ r"""What an answer is once it is read: small immutable trees.
 Nodes are plain data: nothing in an answer is ever turned into code.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -96,6 +98,21 @@ class Based:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A value with the domains of its parameters ("Z", "R", ...): `k\\pi, k \\in \\mathbb{Z}`."""
+
+    value: "Node"
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """A function by cases: (value, condition) in every row."""
+
+    rows: tuple[tuple["Node", "Node"], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ratio:
     """3:4, or a time of day such as 12:30 (the text decides which)."""
 
@@ -103,7 +120,7 @@ class Ratio:
     clock: bool = False
 
 
-Node = Num | Sym | Const | Op | Seq | Rel | Joined | Matrix | Text | Quantity | Based | Ratio
+Node = Num | Sym | Const | Op | Seq | Rel | Joined | Matrix | Text | Quantity | Based | Ratio | Given | Cases
 
 ZERO, ONE, TWO = Num(Fraction(0)), Num(Fraction(1)), Num(Fraction(2))
 
@@ -113,11 +130,49 @@ def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Op(_, below) | Seq(_, _, below) | Rel(_, below) | Joined(_, below) | Ratio(below):
             return below
-        case Matrix(rows):
+        case Matrix(rows) | Cases(rows):
             return tuple(cell for row in rows for cell in row)
-        case Quantity(value):
+        case Quantity(value) | Given(value):
             return (value,)
     return ()
+
+
+def size(node: Node) -> int:
+    """How many nodes the tree has."""
+    count, stack = 0, [node]
+    while stack:
+        count += 1
+        stack.extend(children(stack.pop()))
+    return count
+
+
+def leaves(node: Node) -> Counter[Node]:
+    """The numbers, symbols and other leaves, each with how often it occurs."""
+    found: Counter[Node] = Counter()
+    stack = [node]
+    while stack:
+        top = stack.pop()
+        below = children(top)
+        stack.extend(below)
+        if not below:
+            found[top] += 1
+    return found
+
+
+def replaced(node: Node, values: Mapping[str, Node]) -> Node:
+    """The expression with symbols replaced."""
+    match node:
+        case Sym(name):
+            return values.get(name, node)
+        case Op(kind, args):
+            return Op(kind, tuple(replaced(arg, values) for arg in args))
+        case Quantity(value, unit):
+            return Quantity(replaced(value, values), unit)
+        case Seq(opening, closing, items, joint):
+            return Seq(opening, closing, tuple(replaced(item, values) for item in items), joint)
+        case Rel(ops, sides):
+            return Rel(ops, tuple(replaced(side, values) for side in sides))
+    return node
 
 
 def symbols(node: Node) -> set[str]:
@@ -140,6 +195,11 @@ def contains(node: Node, *kinds: str) -> bool:
             return True
         stack.extend(children(top))
     return False
+
+
+def has_base(node: Node) -> bool:
+    """Whether digits in another base occur."""
+    return isinstance(node, Based) or any(map(has_base, children(node)))
 
 
 def infinity(node: Node) -> int:

@@ -1,12 +1,13 @@
 r"""Whether two expressions have one value: exactly where both are rational numbers, modulo a prime where they are
-rational functions, and to forty digits elsewhere.
+rational functions, and elsewhere by agreement to so many digits that it decides (see `bounds`).
 
-    same_value(parse("(x+1)^2"), parse("x^2+2x+1"))            ->  True
-    same_value(parse(r"\sqrt{3+2\sqrt2}"), parse(r"1+\sqrt2"))  ->  True
+    same_value(parse("(x+1)^2"), parse("x^2+2x+1"))                      ->  True
+    same_value(parse(r"\sqrt{3+2\sqrt2}"), parse(r"1+\sqrt2"))            ->  True
+    same_value(parse(r"(2+\sqrt3)^{100}"), parse(r"(2+\sqrt3)^{100}+(2-\sqrt3)^{100}"))  ->  False    but to 114 digits
 
-Two rational functions that agree at three points modulo 2^61 - 1 are the same but for a chance of some 1e-50; others
-are taken as the same if they agree to forty digits at every point that is tried. A single point where they differ
-proves that they are not. The points are fixed, so is the work: verdicts depend on no clock.
+Two rational functions that agree at three points modulo 2^61 - 1 are the same but for a chance of some 1e-50. Other
+functions are the same if they agree at every point that is tried; a single point where they differ proves that they
+are not. The points are fixed, so is the work: verdicts depend on no clock.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from stages.lib.verifier.bounds import magnitude, zero_bits
 from stages.lib.verifier.exact import PRIME, Irrational, Undefined, exact, modular
-from stages.lib.verifier.limits import Guarded
+from stages.lib.verifier.limits import Guarded, spend
 from stages.lib.verifier.numeric import DIGITS, Numeric, context
-from stages.lib.verifier.tree import Node, Op, contains, symbols
+from stages.lib.verifier.tree import Node, Op, contains, size, symbols
 
 
 def same_value(left: Node, right: Node) -> bool:
@@ -43,6 +45,7 @@ def _same_rational_function(left: Node, right: Node) -> bool:
     names, agreed = symbols(left) | symbols(right), 0
     for seed in range(6):
         point = {name: _draw(seed, name) % PRIME for name in names}
+        spend(size(left) + size(right))
         try:
             if modular(left, point) != modular(right, point):
                 return False
@@ -137,20 +140,30 @@ def _value(node: Node, setting: _Setting, digits: int) -> Any:
 
 
 def _agree(left: Node, right: Node, setting: _Setting, strict: bool) -> bool | None:
-    """Whether both sides agree to forty digits; a second look with more digits settles a cancellation. None where a
-    side is undefined (if `strict`: where both are)."""
-    rough = [_value(side, setting, DIGITS) for side in (left, right)]
-    if None in rough:
-        return False if strict and rough != [None, None] else None
-    if _close(*rough, 40):
-        return True
-    if not _close(*rough, 20) and all(abs(value) > _TINY for value in rough):
+    """Whether both sides agree at a point to the digits that decide. None where a side is undefined (if `strict`: where
+    both are)."""
+    a, b = (_counted(side, setting, DIGITS) for side in (left, right))
+    if a is None or b is None:
+        return False if strict and not (a is None and b is None) else None
+    if not _close(a, b, 20) and min(abs(a), abs(b)) > _TINY:
         return False
-    fine = [_value(side, setting, DIGITS + 30) for side in (left, right)]
-    if None in fine or _close(*fine, 60):
-        return None if None in fine else True
-    noise = sum(abs(a - b) for a, b in zip(rough, fine, strict=True))
-    return bool(abs(fine[0] - fine[1]) <= noise * context(DIGITS).mpf(10) ** -20)
+    return True if left == right else _decided(left, right, setting)
+
+
+def _decided(left: Node, right: Node, setting: _Setting) -> bool | None:
+    bits, algebraic = zero_bits(left, right)
+    digits = max(DIGITS + 30, int((bits + magnitude(left) + magnitude(right)) * 0.302) + 20)
+    digits = 1 << (digits - 1).bit_length()  # a power of two: few precisions, whose contexts and values are kept
+    fine = [_counted(side, setting, digits) for side in (left, right)]
+    if None in fine:
+        return None
+    least = 1 if algebraic else max(map(abs, fine)) or 1
+    return bool(abs(fine[0] - fine[1]) <= least * context(digits).mpf(2) ** -bits)
+
+
+def _counted(node: Node, setting: _Setting, digits: int) -> Any:
+    spend(size(node) * (2 + int((digits / 100) ** 1.6)))
+    return _value(node, setting, digits)
 
 
 _TINY = 1e-25  # a rough value below may be nothing but the rest of a cancellation
@@ -158,3 +171,18 @@ _TINY = 1e-25  # a rough value below may be nothing but the rest of a cancellati
 
 def _close(a: Any, b: Any, digits: int) -> bool:
     return a == b or abs(a - b) <= max(abs(a), abs(b)) * context(DIGITS).mpf(10) ** -digits
+
+
+def rough(node: Node) -> float:
+    """A constant's value in floating arithmetic.
+
+    Raises:
+        Undefined: no real value. Guarded, Unparsed: as `same_value`.
+    """
+    try:
+        return float(exact(node))
+    except Irrational:
+        value = _counted(node, _Setting(0, False, 0, False), DIGITS)
+    if value is None or not hasattr(value, "_mpf_"):
+        raise Undefined
+    return float(value)

@@ -1,12 +1,12 @@
 """Verdicts on responses, streaming: what the verify stage and evaluate share.
 
-for verdict in judge(read(Rollout, path), {"train-17": "9"}, params.verify, workers=2): ...
+for verdict in judge(read(Rollout, path), {"train-17": problem}, params.verify, workers=2): ...
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
-from stages.lib.records import RecordError, Rollout, Verdict
+from stages.lib.records import Problem, RecordError, Rollout, Verdict
 from stages.lib.run.params import Verify
 from stages.lib.verifier import verify as answers
 
@@ -14,15 +14,16 @@ CUT_OFF = "cut_off"
 
 
 def judge(
-    rows: Iterable[Rollout], references: Mapping[str, str], verify: Verify, workers: int | None = None
+    rows: Iterable[Rollout], problems: Mapping[str, Problem], verify: Verify, workers: int | None = None
 ) -> Iterator[Verdict]:
-    """One verdict per row, in the rows' order; a row cut off at the length limit is wrong without being read.
+    """One verdict per row, in the rows' order: its answer against the problem's, read as the problem asks for it. A row
+    cut off at the length limit is wrong without being read.
 
     Raises:
-        RecordError: a row's id has no reference answer.
+        RecordError: a row's id is no problem's.
     """
     waiting: deque[Rollout] = deque()
-    pairs = _pairs(rows, references, waiting)
+    pairs = _pairs(rows, problems, waiting)
     for verdict in answers.verify_stream(pairs, workers=workers, timeout=verify.timeout, markers=verify.markers):
         yield from _cut_off(waiting)
         row = waiting.popleft()
@@ -37,15 +38,15 @@ def judge(
 
 
 def _pairs(
-    rows: Iterable[Rollout], references: Mapping[str, str], waiting: deque[Rollout]
-) -> Iterator[tuple[str, str]]:
-    """The pairs to verify, while `waiting` keeps every row that has no verdict yet."""
+    rows: Iterable[Rollout], problems: Mapping[str, Problem], waiting: deque[Rollout]
+) -> Iterator[tuple[str, str, str]]:
+    """The response, answer and question to verify, while `waiting` keeps every row that has no verdict yet."""
     for row in rows:
-        if row.id not in references:
+        if row.id not in problems:
             raise RecordError(f"response {row.id!r} answers no known problem; run the stage that made it again")
         waiting.append(row)
         if row.finish != "length":
-            yield row.response, references[row.id]
+            yield row.response, problems[row.id].answer, problems[row.id].problem
 
 
 def _cut_off(waiting: deque[Rollout]) -> Iterator[Verdict]:

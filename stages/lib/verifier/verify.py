@@ -3,18 +3,21 @@ r"""The verifier: does a response's final answer equal the reference?
     verify(r"... so \boxed{x = \tfrac12}.", "0.5")    ->  Ruling(correct=True, extracted=r"x = \tfrac12", reason=equal)
     verify_all([(response, answer), ...], workers=2)  ->  [Ruling, ...]     in order
     verify_stream(pairs, workers=2)                   ->  the same, one by one, for more pairs than memory holds
+    verify(r"\boxed{10\%}", "10", question="What percent ...?")              ->  Ruling(correct=True, ...)
 
 The response is free text; its last `\boxed{}` counts or, if `markers`, an explicit "the answer is" / "final answer:" /
-`####`. The answer is a reference in any form that benchmarks use: a value, LaTeX, a solution with a box or `####`.
+`####`. The answer is a reference in any form that benchmarks use: a value, LaTeX, a solution with a box or `####`. The
+question, where a pair has one as its third element, says what a bare number means and how far to round.
 
-Most pairs are decided in the calling process, by bounded work (`answer.judge`). What is not read there goes to
+Most pairs are decided in the calling process, by bounded work (`quick.judge`). What is not read there goes to
 math-verify in worker processes with limits of processor time and memory, which start when first needed. Nothing in a
-response is ever evaluated as code. What is accepted and refused: the table in the README; `versions()` for the record.
+response is ever evaluated as code. What is accepted and refused: docs/verifier.md; `versions()` for the record.
 """
 
 import atexit
 import enum
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,14 +26,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
+from stages.lib.verifier.asked import decimals, plain_percent
 from stages.lib.verifier.exact import Irrational, Undefined, exact
-from stages.lib.verifier.extract import extract, reference_text
-from stages.lib.verifier.limits import MAX_ANSWER, Guarded, Unparsed
+from stages.lib.verifier.extract import extract, percent_behind_box, reference_text
+from stages.lib.verifier.limits import MAX_ANSWER, Guarded, Unparsed, budget
 from stages.lib.verifier.normalize import readings, squeeze, tidy
 from stages.lib.verifier.parser import parse
-from stages.lib.verifier.pool import Workers
+from stages.lib.verifier.pool import DECIMALS, Workers
+from stages.lib.verifier.question import Hints, read
 from stages.lib.verifier.quick import judge
-from stages.lib.verifier.worker import oversized, slow_readable
+from stages.lib.verifier.worker import oversized, slow_readable, unnamed
 
 TIMEOUT = 5.0
 _WINDOW = 1_000  # verdicts held back behind one that a worker still has
@@ -58,43 +63,48 @@ class Ruling:
     reason: Reason
 
 
-def verify(response: str, answer: str, timeout: float = TIMEOUT, *, markers: bool = True) -> Ruling:
+Pair = tuple[str, str] | tuple[str, str, str | None]  # response, answer and, if known, question
+
+
+def verify(
+    response: str, answer: str, timeout: float = TIMEOUT, *, question: str | None = None, markers: bool = True
+) -> Ruling:
     """The verdict on one response.
 
     Raises:
-        TypeError: response or answer is no string.
+        TypeError: response, answer or question is no string.
     """
-    found = _quick(response, answer, markers)
+    found = _quick((response, answer, question), markers)
     if isinstance(found, Ruling):
         return found
-    return _verdict(found, _shared_workers().ask(found.reference, found.got, timeout))
+    return _verdict(found, _shared_workers().ask(found.reference, found.got, timeout, found.decimals))
 
 
 def verify_all(
-    pairs: Sequence[tuple[str, str]], workers: int | None = None, timeout: float = TIMEOUT, *, markers: bool = True
+    pairs: Sequence[Pair], workers: int | None = None, timeout: float = TIMEOUT, *, markers: bool = True
 ) -> list[Ruling]:
-    """The verdicts on (response, answer) pairs, in order.
+    """The verdicts on (response, answer) pairs or (response, answer, question) triples, in order.
 
     Args:
         workers: processes for the slow path; None or 0: one per core.
         timeout: processor seconds that the slow path may spend on one pair.
 
     Raises:
-        TypeError: a response or answer is no string.
+        TypeError: a response, answer or question is no string.
     """
     return list(verify_stream(pairs, workers, timeout, markers))
 
 
 def verify_stream(
-    pairs: Iterable[tuple[str, str]], workers: int | None = None, timeout: float = TIMEOUT, markers: bool = True
+    pairs: Iterable[Pair], workers: int | None = None, timeout: float = TIMEOUT, markers: bool = True
 ) -> Iterator[Ruling]:
     """As `verify_all`, reading and giving pair by pair; at most a thousand verdicts are held back at any time."""
     waiting: deque[Ruling | tuple[_Open, Future[str]]] = deque()
     with Workers(workers or _cores()) as pool:
-        for response, answer in pairs:
-            found = _quick(response, answer, markers)
+        for pair in pairs:
+            found = _quick(pair, markers)
             if isinstance(found, _Open):
-                waiting.append((found, pool.submit(found.reference, found.got, timeout)))
+                waiting.append((found, pool.submit(found.reference, found.got, timeout, found.decimals)))
             else:
                 waiting.append(found)
             while waiting and (len(waiting) > _WINDOW or _done(waiting[0])):
@@ -116,7 +126,8 @@ def canonical(answer: str) -> str:
     except Guarded:
         return answer
     try:
-        return str(exact(parse(readings(text)[0])))
+        with budget():
+            return str(exact(parse(readings(text)[0])))
     except (Guarded, Unparsed, Irrational, Undefined, RecursionError, OverflowError, ValueError):
         return squeeze(text)  # ValueError: Python writes no number of more than 4300 digits
 
@@ -129,19 +140,19 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A pair that the quick path leaves to the slow one."""
+    """A pair that the quick path leaves to the slow one; decimals: those that two numbers have to share there."""
 
     extracted: str
     reference: str
     got: str
+    decimals: int
 
 
-def _quick(response: str, answer: str, markers: bool) -> "Ruling | _Open":
-    if not isinstance(response, str) or not isinstance(answer, str):
-        raise TypeError(f"verify takes two strings, not {type(response).__name__} and {type(answer).__name__}")
+def _quick(pair: Pair, markers: bool) -> "Ruling | _Open":
+    response, answer, hints = _checked(pair)
     stated = extract(response, markers)
     if len(stated) > 1:
-        return _hedged(stated, _reference(answer))
+        return _hedged(stated, _reference(answer), hints)
     got = stated[0] if stated else ""
     if not got.strip():
         return Ruling(False, None, Reason.no_answer)
@@ -149,30 +160,52 @@ def _quick(response: str, answer: str, markers: bool) -> "Ruling | _Open":
     reference = _reference(answer)
     if len(got) > MAX_ANSWER:
         return Ruling(False, shown, Reason.guarded)
-    ruling = judge(reference, got)
+    ruling = judge(reference, got, hints)
+    if not ruling.correct and percent_behind_box(response) and judge(reference, got + r"\%", hints).correct:
+        return Ruling(True, shown, Reason.equal)
     if ruling.correct is not None:
         return Ruling(ruling.correct, shown, Reason.equal if ruling.correct else Reason.different)
-    return Ruling(False, shown, Reason.guarded) if ruling.guarded else _leave(shown, reference, got)
+    return Ruling(False, shown, Reason.guarded) if ruling.guarded else _leave(shown, reference, got, hints)
 
 
-def _hedged(stated: list[str], reference: str) -> Ruling:
-    """Alternatives are one answer only if each of them is right: 15 39/40, or 639/40."""
-    if all(judge(reference, got).correct for got in stated):
+def _checked(pair: Pair) -> tuple[str, str, Hints]:
+    response, answer, question = pair if len(pair) == 3 else (*pair, None)
+    parts: tuple[object, ...] = (response, answer, question or "")
+    if not all(isinstance(part, str) for part in parts):
+        kinds = ", ".join(type(part).__name__ for part in pair)
+        raise TypeError(f"verify takes two strings and perhaps a question, not {kinds}")
+    return response, answer, read(question)
+
+
+def _hedged(stated: list[str], reference: str, hints: Hints) -> Ruling:
+    """Alternatives are one answer only if each of them is right (15 39/40, or 639/40), or if the reference is the list
+    of them (x = 1 or x = 2)."""
+    together = r" \text{ or } ".join(stated)
+    if all(judge(reference, got, hints).correct for got in stated) or judge(reference, together, hints).correct:
         return Ruling(True, stated[-1][:_SHOWN], Reason.equal)
     return Ruling(False, None, Reason.no_answer)
 
 
-def _leave(shown: str, reference: str, got: str) -> "Ruling | _Open":
+def _leave(shown: str, reference: str, got: str, hints: Hints) -> "Ruling | _Open":
     """To the slow path, unless it would refuse."""
     try:
-        reference, got = (readings(tidy(text))[0] for text in (reference, got))
+        texts = (plain_percent(hints, readings(tidy(text))[0]) for text in (reference, got))
+        reference, got = unnamed(*texts)
     except Guarded:
         return Ruling(False, shown, Reason.guarded)
     if oversized(reference) or oversized(got):
         return Ruling(False, shown, Reason.guarded)
     if not slow_readable(reference) or not slow_readable(got):
         return Ruling(False, shown, Reason.unparsed)
-    return _Open(shown, reference, got)
+    return _Open(shown, reference, got, _decimals(hints, reference))
+
+
+def _decimals(hints: Hints, reference: str) -> int:
+    """The decimals that the question asks for, where a decimal reference has a digit among them."""
+    asked = decimals(hints)
+    if asked is None or not re.fullmatch(r"-?\d{0,30}\.\d{1,30}", reference):
+        return DECIMALS
+    return asked if abs(float(reference)) >= 10**-asked else DECIMALS
 
 
 @lru_cache(maxsize=4_096)

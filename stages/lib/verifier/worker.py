@@ -1,6 +1,8 @@
 r"""The slow path: math-verify on sympy, in a process of its own that may be killed at any time.
 
-    python -P -m stages.lib.verifier.worker     one JSON line in ({"reference": "", "got": "", "seconds": 5.0}), one out
+    python -P -m stages.lib.verifier.worker     one JSON line in, one out
+
+    {"reference": "x", "got": "y", "seconds": 5.0, "decimals": 10}    ->  "different"
 
 It decides what `judge` cannot read (integrals, sums, rare notation). A task that exceeds its processor time, be
 it in Python or deep in C, is ended by the kernel (an interval timer whose signal nobody handles); memory by RLIMIT_AS.
@@ -23,6 +25,11 @@ _MAX_SLOW = 600  # characters; sympy's grammar takes seconds for more
 MEMORY = 1 << 30  # bytes of address space above what the libraries take
 _ALLOWED = re.compile(r"[A-Za-z0-9\\{}()\[\]^_+\-*/=<>,.;:!|& %]*")
 _REFUSED = re.compile(r"\\ldots|__|lambda|import|eval|exec|getattr|\w\.[a-zA-Z_]")
+_DROPPED = re.compile(  # marks that math-verify leaves out: of a base, a recurring decimal, a conjugate, a vector
+    r"\d\s*\}?\s*_|\.\s*[({\\]|\d\s*\\dot|\\(?:overline|bar|dot|ddot|hat|widehat|vec|underline|tilde|overrightarrow)(?![a-z])"
+)
+_NAME = re.compile(r"\s*[A-Za-z](?:_\{?\w{1,3}\}?)?(?:\([a-z]\))?\s*=")
+_RELATION = re.compile(r"[=<>]|\\(?:ne|neq|le|leq|ge|geq|lt|gt|approx|equiv|sim|in|notin|subset\w*|iff|to)(?![a-zA-Z])")
 _PROSE = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{3,}|\\(?:text|mbox)")
 _NAMES = frozenset(
     ("lim", "max", "min", "gcd", "lcm", "det", "matrix", "array", "pmatrix", "bmatrix", "vmatrix", "cases")
@@ -33,15 +40,40 @@ _OPERATORS = re.compile(r"\\(?:sum|prod|int|lim|oint|iint)")
 
 
 def slow_readable(text: str) -> bool:
-    """Whether text may go to math-verify: short, mathematical, no prose, nothing that looks like code.
+    """Whether text may go to math-verify: short, mathematical, no prose, nothing that looks like code, no relation.
 
-    math-verify drops words that it takes for units, and would find "5 squared" equal to 5.
+    math-verify drops words that it takes for units, and would find "5 squared" equal to 5; it drops a base, too, and of
+    two relations it asks only whether both are true.
     """
-    if len(text) > _MAX_SLOW or not _ALLOWED.fullmatch(text) or _REFUSED.search(text):
+    if len(text) > _MAX_SLOW or not _ALLOWED.fullmatch(text) or _REFUSED.search(text) or _DROPPED.search(text):
         return False
     if _OF_NUMBERS.search(text) and _VARIABLE.search(text):
         return False
-    return all(match[0] in _NAMES for match in _PROSE.finditer(text))
+    return not _RELATION.search(_outside_braces(text)) and all(m[0] in _NAMES for m in _PROSE.finditer(text))
+
+
+def unnamed(reference: str, got: str) -> tuple[str, str]:
+    """Both texts without the name before a value (x =), where one side alone has it or both have the same."""
+    names = [_NAME.match(text) for text in (reference, got)]
+    if all(names) and _spelled(names[0]) != _spelled(names[1]):
+        return reference, got
+    left, right = (text[name.end() :] if name else text for name, text in zip(names, (reference, got), strict=True))
+    return left, right
+
+
+def _spelled(name: re.Match[str] | None) -> str:
+    return "".join(name[0].split()) if name else ""
+
+
+def _outside_braces(text: str) -> str:
+    r"""Without what stands in braces: the bounds of `\sum_{k=1}^{n}` state no relation."""
+    kept, depth = [], 0
+    for character in text:
+        depth -= character == "}"
+        if depth <= 0:
+            kept.append(character)
+        depth += character == "{"
+    return "".join(kept)
 
 
 def oversized(text: str) -> bool:
@@ -72,16 +104,16 @@ def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, task["seconds"])
-        reply = _answer(compare, task["reference"], task["got"])
+        reply = _answer(compare, task["reference"], task["got"], task["decimals"])
         signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(reply), file=replies, flush=True)
         if reply == "crashed":
             return
 
 
-def _answer(compare: Any, reference: str, got: str) -> str:
+def _answer(compare: Any, reference: str, got: str, decimals: int) -> str:
     try:
-        return compare(reference, got)
+        return compare(reference, got, decimals)
     except (MemoryError, RecursionError):
         return "crashed"
     except Exception:
@@ -112,13 +144,13 @@ def _load() -> Any:
         found = parse(f"${text}$", target, fallback_mode="no_fallback", parsing_timeout=None)
         return [item for item in found if not isinstance(item, str)]
 
-    def compare(reference: str, got: str) -> str:
+    def compare(reference: str, got: str, decimals: int) -> str:
         left, right = read(reference), read(got)
         if not left or not right:
             return "unparsed"
-        return "equal" if verify(left, right, timeout_seconds=None) else "different"
+        return "equal" if verify(left, right, float_rounding=decimals, timeout_seconds=None) else "different"
 
-    compare("1+x", "x+1")
+    compare("1+x", "x+1", 6)
     return compare
 
 

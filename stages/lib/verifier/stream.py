@@ -1,23 +1,27 @@
-"""A place in a list of tokens, and the numbers that tokens spell; the parser's lowest layer."""
+r"""A place in a list of tokens, and the numbers that tokens spell.
+
+stream = Stream(tokenize("2x"))
+stream.take().text          ->  "2"
+recurring("0.1", "6")       ->  Num(1/6)
+"""
 
 from fractions import Fraction
 
 from stages.lib.verifier.limits import MAX_DEPTH, Guarded, Unparsed
 from stages.lib.verifier.tokens import Token
-from stages.lib.verifier.tree import Based, Const, Node, Num, Op, Quantity, Sym
+from stages.lib.verifier.tree import Based, Num
 
 END = Token("end", "")
 BASE_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 
 
-class Cursor:
+class Stream:
     """Looks at and takes tokens; counts how deep the parser is, so that deep nesting ends in Guarded."""
 
     def __init__(self, tokens: list[Token]):
         self.tokens = tokens
         self.at = 0
         self.depth = 0
-        self.bars = 0
 
     def peek(self, ahead: int = 0) -> Token:
         """The token `ahead` places on; END behind the last."""
@@ -55,6 +59,17 @@ class Cursor:
         if self.depth > MAX_DEPTH:
             raise Guarded(f"nested more than {MAX_DEPTH} deep")
 
+    def drop(self, text: str) -> None:
+        """Without a symbol, up to the end of this environment; not inside the environments in it."""
+        depth = 0
+        for at in range(self.at, len(self.tokens)):
+            depth += (self.tokens[at].text == r"\begin") - (self.tokens[at].text == r"\end")
+            if depth < 0:
+                break
+            if not depth and self.tokens[at].text == text:
+                self.tokens[at] = Token("", "")
+        self.tokens = [token for token in self.tokens if token != Token("", "")]
+
     def raw_group(self) -> list[Token]:
         """The tokens of a braced group, unread, or the one next token."""
         if not self.accept("{"):
@@ -86,6 +101,26 @@ def number(text: str) -> Num:
     return Num(value, last, len((whole + decimals).lstrip("0")), bool(exponent))
 
 
+def recurring(start: str, block: str) -> Num:
+    """A decimal whose `block` goes on for ever behind `start`, which holds a decimal point: 0.1 and 6 is 1/6."""
+    weight = Fraction(1, 10 ** len(start.partition(".")[2]))
+    return Num(number(start).value + weight * Fraction(int(block), 10 ** len(block) - 1))
+
+
+def block_of(text: str) -> tuple[str, str] | None:
+    """Start and block of a decimal that is written out until it repeats: 0.8333 is 0.8 and 3, 0.1212 is 0. and 12."""
+    decimals = text.partition(".")[2]
+    if len(decimals) > 60:
+        return None
+    for start in range(min(len(decimals), 12)):
+        rest = decimals[start:]
+        for size in range(1, len(rest) // 2 + 1):
+            block = rest[:size]
+            if len(rest) >= max(3, 2 * size) and (block * len(rest))[: len(rest)] == rest:
+                return text[: len(text) - len(rest)], block
+    return None
+
+
 def based(digits: str, base: str) -> Based:
     """Digits with a base in figures or words (whether they are digits of that base is not this project's to say).
 
@@ -96,27 +131,3 @@ def based(digits: str, base: str) -> Based:
     if not 2 <= count <= 36:
         raise Unparsed("no base")
     return Based(digits.upper().lstrip("0") or "0", count)
-
-
-def letter(text: str) -> Node:
-    """A variable, or one of the constants e and i."""
-    return Const(text) if text in ("e", "i") else Sym(text)
-
-
-def negative(value: Node) -> Node:
-    """-(5 cm) is (-5) cm."""
-    if isinstance(value, Quantity):
-        return Quantity(negative(value.value), value.unit)
-    return Op("neg", (value,))
-
-
-def total(terms: list[Node]) -> Node:
-    """The sum of one or more terms."""
-    return terms[0] if len(terms) == 1 else Op("+", tuple(terms))
-
-
-def times(left: Node, right: Node) -> Node:
-    """The product, flat."""
-    if isinstance(left, Op) and left.kind == "*":
-        return Op("*", (*left.args, right))
-    return Op("*", (left, right))
