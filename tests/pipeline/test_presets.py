@@ -93,7 +93,8 @@ def test_what_a_preset_names_exists(path: Path) -> None:
         assert (ROOT / file).exists()
     for loss in params.grid.loss:
         named(loss, params.loss)
-    assert set(params.grid.data) <= {"expert", "rewritten", "self", "no-guide", "solved", "matched", "answer-hint"}
+    controls = {"self", "no-guide", "solved", "matched", "answer-hint", "right-steps", "unfiltered", "oracle"}
+    assert set(params.grid.data) <= {"expert", "rewritten"} | controls
     assert path.stem in FACTS or params.policy.name == "models/micro/policy", "a real model's facts belong into FACTS"
 
 
