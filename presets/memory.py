@@ -45,14 +45,19 @@ class Shape:
     tied: bool
     llama: bool = False
 
-    def build(self) -> PreTrainedModel:
-        """The model, on the device and in the mode that are set; its weights are float32."""
+    def build(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+        """The model, on the device and in the mode that are set."""
         words: dict[str, Any] = {
             "hidden_size": self.hidden, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
             "num_key_value_heads": self.kv_heads, "intermediate_size": self.intermediate,
             "vocab_size": self.vocabulary, "tie_word_embeddings": self.tied, "max_position_embeddings": 8192,
         }  # fmt: skip
-        return LlamaForCausalLM(LlamaConfig(**words)) if self.llama else Qwen2ForCausalLM(Qwen2Config(**words))
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            return LlamaForCausalLM(LlamaConfig(**words)) if self.llama else Qwen2ForCausalLM(Qwen2Config(**words))
+        finally:
+            torch.set_default_dtype(before)
 
     def parameters(self) -> int:
         with torch.device("meta"):
@@ -101,41 +106,43 @@ class Peak(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Step:
-    """Bytes of one device at the peak of its second training step, all of the model on it."""
+    """Bytes of one device at the peak of a micro-batch that is not its first, all of the model on it."""
 
     weights: float
     trained: float  # parameters that learn, in float32
-    activations: float  # all else: activations, copies in bf16, logits, what an optimizer step needs for a while
+    activations: float  # all else: activations, copies in bf16, logits, the gradients of a layer before they are added
 
     @property
     def total(self) -> float:
         return self.weights + 3 * self.trained + self.activations  # gradients, and two moments
 
 
-def training_step(params: Params, shape: Shape) -> Step:
-    """The micro-batch that takes most: rows of the greatest length that the params allow, up to the token budget."""
+def training_step(params: Params, shape: Shape, dtype: torch.dtype = torch.float32) -> Step:
+    """The micro-batch that takes most: rows of the greatest length that the params allow, up to the token budget.
+
+    dtype: of the weights that a layer computes with: float32, of which autocast makes copies, or bfloat16, the dtype in
+    which shards are gathered.
+    """
     length = params.train.max_length
     rows = max(1, params.hardware.train_tokens // length)
     with FakeTensorMode(allow_non_fake_inputs=True), as_on_a_gpu():
         with patch.object(torch.nn.Module, "_apply", lambda module, *_, **__: module):  # fake weights cannot be moved
-            trained: Any = model.prepare(shape.build(), params.train.lora)
+            trained: Any = model.prepare(shape.build(dtype), params.train.lora)
         if params.hardware.gradient_checkpointing:
             trained.gradient_checkpointing_enable({"use_reentrant": False})
             trained.enable_input_require_grads()
         learning = [weight for weight in trained.parameters() if weight.requires_grad]
         weights = sum(weight.untyped_storage().nbytes() for weight in trained.parameters())
-        optimizer = torch.optim.AdamW(learning, foreach=False)
         example = Example("longest", [1] * (length // 4), [1] * (length - length // 4))
-        for _ in range(2):  # in the second the optimizer has its moments
-            optimizer.zero_grad()
-            with Peak(trained.parameters()) as peak:
+        for _ in range(2):  # in the second the gradients are there already, as they are between micro-batches
+            known = [*trained.parameters(), *(weight.grad for weight in learning if weight.grad is not None)]
+            with Peak(known) as peak:
                 batch = model.arguments_of(collate([example] * rows))
                 with torch.autocast("cpu", torch.bfloat16):
                     loss = trained.train()(**batch, objective=Objective("dft", replace(params.loss, kl=0.0)))["loss"]
                 loss.backward()
-            optimizer.step()
-    bytes_trained = sum(weight.numel() * 4 for weight in learning)
-    return Step(weights, bytes_trained, peak.most - bytes_trained)  # the peak counts the gradients that it makes
+                del loss
+    return Step(weights, sum(weight.numel() * 4 for weight in learning), peak.most)
 
 
 @contextmanager
@@ -159,17 +166,17 @@ def as_on_a_gpu() -> Iterator[None]:
 
 def training(params: Params, shape: Shape, gpus: int) -> dict[str, float]:
     """Bytes a GPU while a cell trains: sharded over them if there are several and all weights learn."""
-    step, n = training_step(params, shape), shape.parameters()
-    whole = params.train.lora.rank == 0
+    whole, n = params.train.lora.rank == 0, shape.parameters()
     shards = gpus if whole else 1
+    step = training_step(params, shape, torch.bfloat16 if shards > 1 else torch.float32)
     head = shape.vocabulary * shape.hidden
     layer = (n - head * (1 if shape.tied else 2)) / shape.layers
     seen = params.train.probe_n * min(params.train.max_length, 450) * shape.hidden * 4 / gpus
     parts = {
-        "weights": step.weights / shards,
+        "weights": step.weights if shards == 1 else 4 * n / shards,
         "moments": 2 * step.trained / shards,
         "gradients": step.trained / shards + (step.trained if shards > 1 else 0),  # whole between micro-batches
-        "activations": step.activations - (2 * n if shards > 1 else 0),  # autocast's bf16 copies: gathered instead
+        "activations": step.activations,
         "gathered": 2 * (2 * layer + 2 * head) if shards > 1 else 0,
         "probe": seen + head * (2 if shards > 1 else 4),
         "context": CONTEXT,

@@ -43,8 +43,8 @@ Problems = dict[str, tuple[str, Problem]]  # benchmark/id -> the benchmark's nam
 def main(stage: Stage) -> None:
     params = stage.params
     name, policy, seed = target(stage.item, params)
-    problems = {f"{benchmark}/{row.id}": (benchmark, row) for benchmark, row in benchmark_problems(stage)}
     decoding = params.evaluate.decoding(temperature_of(stage.item["temperature"]))
+    problems = {f"{benchmark}/{row.id}": (benchmark, row) for benchmark, row in benchmark_problems(stage)}
     requests = requests_for(prompts_that_fit(problems, policy, params.prompt, decoding), decoding.n)
     engine = partial(open_engine, params.sample.engine, policy, params.hardware)
     with stage.journal(unshaped_by=CHOOSING) as journal:

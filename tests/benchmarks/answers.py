@@ -1,6 +1,6 @@
 r"""How fast and how right the verifier is, beside plain math-verify on the same pairs, in one run.
 
-    python -m tests.benchmarks.answers FOLDER [pairs=300]     # prints reports/benchmarks/answers.md; ten minutes
+    python -m tests.benchmarks.answers FOLDER [pairs=600]     # prints reports/benchmarks/answers.md; ten minutes
     python -m tests.benchmarks.answers runaways               # time and peak memory of this process over the runaways
 
 Speed: responses of some 200-800 tokens of worked mathematics that end in a box, a third of them wrong, 2 % nasty
@@ -281,5 +281,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["runaways"]:
         runaways()
     else:
-        for line in report(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 300):
+        for line in report(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 600):
             print(line, flush=True)

@@ -167,9 +167,9 @@ def test_demonstrations_without_the_answer_are_counted(
 @pytest.mark.parametrize("token_ids", [[], [2]])
 def test_empty_responses_are_counted_as_without_an_answer(token_ids: list[int]) -> None:
     row = Rollout(id="p0", index=0, response="", finish="stop", token_ids=token_ids, logprobs=[-1.0] * len(token_ids))
-    verdicts = list(
-        judge([row], {"p0": Problem(id="p0", problem="", answer="1")}, Verify(markers=True, timeout=5.0), workers=1)
-    )
+    problems = {"p0": Problem(id="p0", problem="", answer="1")}
+    verify = Verify(markers=True, timeout=5.0, steps="none", unsound="flag")
+    verdicts = list(judge([row], problems, verify, workers=1))
     assert [(v.correct, v.extracted, v.reason) for v in verdicts] == [(False, None, "no_answer")]
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,7 @@ from scipy import stats
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from presets import memory
 from stages.lib.run.config import from_dict
 from stages.lib.run.params import Params, ParamsError, load
 from stages.lib.training.losses import named
@@ -93,8 +94,8 @@ def test_what_a_preset_names_exists(path: Path) -> None:
         assert (ROOT / file).exists()
     for loss in params.grid.loss:
         named(loss, params.loss)
-    controls = {"self", "no-guide", "solved", "matched", "answer-hint", "right-steps", "unfiltered", "oracle"}
-    assert set(params.grid.data) <= {"expert", "rewritten"} | controls
+    controls = {"self", "no-guide", "solved", "matched", "answer-hint", "unfiltered", "right-steps", "oracle"}
+    assert set(params.grid.data) <= {"expert", "rewritten", *controls}
     assert path.stem in FACTS or params.policy.name == "models/micro/policy", "a real model's facts belong into FACTS"
 
 
@@ -229,3 +230,66 @@ def test_several_presets_apply_in_order(tmp_path: Path) -> None:
     found = load(tmp_path / "params.yaml")
     assert (found.sample.n, found.merge.seed) == (6, 5)
     assert found.problems.n == preset("ci").problems.n
+
+
+# --- memory and disk ------------------------------------------------------------------------------------------------
+
+SMALL = memory.Shape(hidden=64, layers=4, heads=4, kv_heads=2, intermediate=128, vocabulary=500, tied=True)
+
+
+def changed(params: Params, **hardware: Any) -> Params:
+    train = replace(params.train, max_length=128, lora=replace(params.train.lora, rank=hardware.pop("rank", 0)))
+    return replace(params, train=train, hardware=replace(params.hardware, **hardware))
+
+
+def test_a_step_is_counted_from_its_storages() -> None:
+    """Weights and gradients exactly; activations grow with the budget and shrink when they are recomputed."""
+    params, n = from_dict(Params, YAML(typ="safe").load(TEXT)), SMALL.parameters()
+    step = memory.training_step(changed(params, train_tokens=1024, gradient_checkpointing=False), SMALL)
+    assert step.weights == step.trained == 4 * n
+    wider = memory.training_step(changed(params, train_tokens=4096, gradient_checkpointing=False), SMALL)
+    assert wider.trained == step.trained and 2 < wider.activations / step.activations < 4.5
+    less = memory.training_step(changed(params, train_tokens=4096, gradient_checkpointing=True), SMALL)
+    assert less.activations < 0.8 * wider.activations
+    adapted = memory.training_step(changed(params, train_tokens=1024, gradient_checkpointing=False, rank=4), SMALL)
+    assert adapted.trained == 4 * memory.adapters(changed(params, rank=4), SMALL) < step.trained
+
+
+def test_shards_divide_what_is_kept_and_not_what_is_computed() -> None:
+    params = changed(from_dict(Params, YAML(typ="safe").load(TEXT)), train_tokens=1024, gradient_checkpointing=True)
+    one, eight = memory.training(params, SMALL, 1), memory.training(params, SMALL, 8)
+    assert eight["weights"] == one["weights"] / 8 and eight["moments"] == one["moments"] / 8
+    assert 0.3 * one["activations"] < eight["activations"] <= one["activations"]
+    assert eight["gradients"] == one["gradients"] * 9 / 8  # whole between micro-batches
+    assert one["gathered"] == 0 < eight["gathered"]
+
+
+def test_disk_counts_policies_and_restart_points() -> None:
+    params = preset("qwen2.5-math-7b")
+    rows = memory.disk(params, memory.SHAPES["qwen2.5-math-7b"], 4e5, 450, 6e7)
+    assert rows["policies of the cells"][0] == pytest.approx(2 * 12 * 15.2e9, rel=0.01)
+    assert rows["restart points"][0] == pytest.approx(91.4e9, rel=0.01) and "1 a cell" in rows["restart points"][1]
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_shapes_are_those_of_the_facts(name: str) -> None:
+    shape, facts = memory.SHAPES[name], FACTS[name]
+    assert (shape.hidden, shape.layers, shape.vocabulary) == (facts.hidden, facts.layers, facts.vocabulary)
+    if name in cost.PARAMETERS:
+        assert shape.parameters() == pytest.approx(cost.PARAMETERS[name], rel=0.001)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FACTS)
+def test_a_preset_fits_the_hardware_that_it_names(name: str) -> None:
+    gpus, gib = cost.HARDWARE[name]
+    rows = list(cost.memory_rows(preset(name), memory.SHAPES[name], gpus, gib * 2**30))
+    assert rows and all(cost.fits(size, gib * 2**30) == "yes" for _, size, _ in rows), rows
+
+
+@pytest.mark.slow
+def test_without_checkpointing_the_half_billion_does_not_fit_16_gib() -> None:
+    """As the preset was: the audit counted 18.6 GB and a probe for 8 rows of 640 tokens."""
+    params, shape = preset("qwen2.5-0.5b-instruct-gsm8k"), memory.SHAPES["qwen2.5-0.5b-instruct-gsm8k"]
+    was = replace(params, hardware=replace(params.hardware, gradient_checkpointing=False, train_tokens=8 * 640))
+    assert cost.fits(sum(memory.training(was, shape, 1).values()), 16 * 2**30) != "yes"

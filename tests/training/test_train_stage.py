@@ -152,7 +152,6 @@ import os, signal, sys
 from stages import train
 from stages.lib.run.stage import run
 from stages.lib.training.probe import ProbeCallback
-from tests.run_stage import run_stage
 plain = ProbeCallback.on_step_end
 def on_step_end(self, args, state, *rest, **more):
     plain(self, args, state, *rest, **more)

@@ -42,6 +42,10 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
         (r"5\text{ metres}", r"5\text{ m}", SAME),
         (r"10\text{ square feet}", r"10\text{ ft}^2", SAME),
         (r"16\text{ oz}", r"1\text{ lb}", SAME),
+        (r"5\text{ units}^2", "5", SAME),
+        (r"1200\text{ dollars per month}", r"\$1200", OTHER),
+        ("£5", r"5\text{ pounds}", OTHER),
+        (r"3\times 10^5\text{ km/s}", r"3\times 10^8\text{ m/s}", SAME),
     ],
     "words that make another number": [
         (r"4\text{ fifths}", "4", OTHER),
@@ -149,6 +153,8 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
     ],
     "bases inside formulas": [
         ("11_2+1", "12", OTHER),
+        ("41_2+1", "5", OTHER),
+        ("72_3", "23", OTHER),
         ("11_2+1", "4", SAME),
         ("33_4", "33_5", OTHER),
         (r"110\text{ (base two)}", "110_2", SAME),
@@ -262,6 +268,12 @@ KINDS: dict[str, list[tuple[str, str, bool]]] = {
         ("4", "4:1", SAME),
         ("7 to 9", "7:9", SAME),
         (r"x=y=z=\frac12", "0.5", SAME),
+        ("f^{-1}(x)=x/2", r"\frac{x}{2}", SAME),
+        ("f^{-1}(x)=x/2", r"\frac{x}{3}", OTHER),
+        ("5!=120", "120", SAME),
+        ("C(5,2)", "(5,2)", OTHER),
+        (r"5\text{ to }7", "5", OTHER),
+        (r"4\text{ with remainder }2", "4", OTHER),
     ],
     "choices with their text": [
         ("B - 17", "B", SAME),

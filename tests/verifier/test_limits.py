@@ -100,9 +100,9 @@ PIECES = [
 def test_any_repeated_piece_is_judged_in_time(piece: str) -> None:
     text = piece * (4_900 // len(piece))
     for got, reference in ((text, "5"), (text + "1", text + "2"), (r"\frac{" + text + "}{2}", text)):
-        started = time.monotonic()
+        started = time.process_time()
         judge(reference, got)
-        assert time.monotonic() - started < 2
+        assert time.process_time() - started < 2
 
 
 PAYLOADS = [

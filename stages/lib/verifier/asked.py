@@ -59,7 +59,7 @@ def subject(hints: Hints, reference: str, got: str) -> bool:
     rest = sentence[len(name) :]
     if not hints.words or not rest or not 1 <= len(name) <= 4 or sentence[: len(name)] != name:
         return False
-    if _NEGATION & set(rest):
+    if _NEGATION & set(rest) or not all(word.isalpha() and len(word) > 1 for word in name) or max(map(len, rest)) < 3:
         return False
     return hints.words.issuperset(rest) or ("who" in hints.words and hints.words.issuperset(name) and len(rest) > 2)
 

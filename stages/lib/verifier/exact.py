@@ -40,13 +40,20 @@ def exact(node: Node) -> Fraction:
         case Quantity(value, "%"):
             return exact(value) / 100
         case Based(digits, base):
-            return Fraction(int(digits, base))
+            return Fraction(_whole(digits, base))
         case Op(kind, args):
             operation = _EXACT.get(kind)
             if operation is None:
                 raise Irrational
             return _bounded(operation(*map(exact, args)))
     raise Irrational
+
+
+def _whole(digits: str, base: int) -> int:
+    try:
+        return int(digits, base)
+    except ValueError:
+        raise Undefined from None
 
 
 def _bounded(value: Fraction) -> Fraction:

@@ -109,7 +109,7 @@ _RENAMED: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?<=\d)\s*[xX]\s*(?=10\s*\^)": r"\\times ",
     r"<=|=<": r"\\le ",
     r">=": r"\\ge ",
-    r"!=": r"\\ne ",
+    r"(?<![\d)}])!=": r"\\ne ",
     r"\(\s*\\?b?mod\s+([^()]*)\)": r"\\pmod{\1}",
     r"\\AA(?![a-zA-Z])": r"\\text{angstrom}",
     r"\bRs\b\.?(?=\s*\d)": r"\\text{rupee} ",

@@ -16,7 +16,7 @@ from stages.lib.verifier.stream import BASE_WORDS, END, Stream, based
 from stages.lib.verifier.terms import negative, over, times, total
 from stages.lib.verifier.tokens import Token, tokenize
 from stages.lib.verifier.tree import Based, Joined, Node, Num, Op, Quantity, Ratio, Rel, Seq, Sym, Text, symbols
-from stages.lib.verifier.units import is_physical, unit_name
+from stages.lib.verifier.units import is_physical, product, unit_name
 from stages.lib.verifier.words import APPROXIMATELY, EXACTLY, PERCENT, changes_value, scaled, spelled
 
 _RELATIONS = {
@@ -301,7 +301,7 @@ def _quantity(value: Node, parts: list[str]) -> Node:
         parts = ["%", *parts[1:]]
     unit = "%" if parts == ["%"] else unit_name(parts)
     if isinstance(value, Quantity):
-        unit = unit_name([*([] if value.unit == "" else [value.unit]), *parts])
+        unit = product(value.unit, unit_name(parts))
         value = value.value
     return Quantity(value, unit) if unit else value
 

@@ -29,6 +29,8 @@ class QuickRuling:
     guarded: bool = False
 
 
+# ValueError and ArithmeticError as well: text from a model must not end a run, whatever was forgotten
+_UNDECIDED = (Unparsed, Undefined, RecursionError, ArithmeticError, ValueError)
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _LITERAL = re.compile(r"\d{1,4}-\d{1,2}-\d{1,4}|\d+/\d+/\d+|0[bxo][0-9a-fA-F]+")  # a date or code: no arithmetic
@@ -118,7 +120,7 @@ def _readings(reference: str, got: str, hints: Hints) -> QuickRuling:
                 understood = True
             except Guarded:
                 guarded = True
-            except (Unparsed, Undefined, RecursionError, OverflowError):
+            except _UNDECIDED:
                 pass
     if understood or _says_nothing(reference) or _says_nothing(got):
         return QuickRuling(False)
@@ -133,7 +135,7 @@ def _says_nothing(text: str) -> bool:
     try:
         node = read(readings(text)[0])
         return has_base(node) or (isinstance(node, Rel) and node.ops == ("=",) and same_value(*node.sides))
-    except (Guarded, Unparsed, Undefined, RecursionError, OverflowError):
+    except (Guarded, *_UNDECIDED):
         return False
 
 

@@ -39,10 +39,10 @@ def _same_digits(hints: Hints, reference: Node, got: Node) -> bool:
     if not _is_real(reference) or not _is_real(got):
         return False
     true, answer = _written(reference), _written(got)
-    away, step = abs(true.value - answer.value), _step(hints, reference, true.value)
+    away, step = abs(true.value - answer.value), _step(hints, reference, (true.value, answer.value))
     if true.last is not None and not answer.whole and (answer.last is None or answer.last <= true.last):
         enough = step is not None or hints.about or (answer.exact and not true.exact and true.digits >= _SIGNIFICANT)
-        return enough and away <= true.last / 2
+        return enough and away <= min(true.last, step or true.last) / 2
     place_of_last = Fraction(1) if answer.whole else answer.last
     if place_of_last is None or true.whole:
         return False
@@ -56,12 +56,17 @@ def _is_real(node: Node) -> bool:
     return number and not symbols(node) and not contains(node, "i", "pm", "mp", "inf")
 
 
-def _step(hints: Hints, reference: Node, value: Fraction) -> Fraction | None:
-    """The place that the question asks to round to: of a percentage that of its number of percent."""
-    if hints.figures and value:
-        return Fraction(10) ** (math.floor(math.log10(abs(value))) + 1 - hints.figures)
+def _step(hints: Hints, reference: Node, values: tuple[Fraction, Fraction]) -> Fraction | None:
+    """The place that the question asks to round to: of a percentage that of its number of percent. A place above the
+    first digit of the values is not meant: "two decimal places" of 5.31e-9 are those of 5.31."""
+    smaller = min(map(abs, values))
+    if not smaller:
+        return None
+    if hints.figures:
+        return Fraction(10) ** (math.floor(math.log10(smaller)) + 1 - hints.figures)
     percent = isinstance(reference, Quantity) and reference.unit == "%"
-    return hints.step / 100 if hints.step and percent else hints.step
+    step = hints.step / 100 if hints.step and percent else hints.step
+    return step if step and step <= smaller else None
 
 
 def bare(node: Node) -> Node:

@@ -245,6 +245,8 @@ def is_name(node: Node) -> bool:
             return True
         case Op("*", (Sym(), Sym() | Num() | Seq() | Op("neg"))):
             return True
+        case Op("*", (Op("^", (Sym(), Op("neg", (Num(),)))), Sym())):  # the inverse of f
+            return True
         case Op("/", (Op("*", (Sym("d"), Sym())), Op("*", (Sym("d"), Sym())))):  # dy/dx
             return True
         case Op("abs" | "floor", (inner,)):

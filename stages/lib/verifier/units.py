@@ -81,9 +81,8 @@ def unit_name(parts: list[str]) -> str:
 
 
 def _raise(factors: list[list[Any]], exponent: int) -> None:
-    if not factors:
-        raise Unparsed("an exponent without a unit")
-    factors[-1][1] *= exponent
+    if factors:  # else the exponent of a word that names no unit: 5 units^2
+        factors[-1][1] *= exponent
 
 
 def _exponent(text: str) -> int:
@@ -131,7 +130,7 @@ def product(left: str, right: str, sign: int = 1) -> str:
     for unit, by in ((left, 1), (right, sign)):
         for word, exponent in split(unit):
             exponents[word] = exponents.get(word, 0) + by * exponent
-    return "*".join(word if e == 1 else f"{word}^{e}" for word, e in sorted(exponents.items()) if e)
+    return "*".join(word if e == 1 else f"{word}^{e}" for word, e in sorted(exponents.items()) if e)  # % comes first
 
 
 def power(unit: str, exponent: int) -> str:

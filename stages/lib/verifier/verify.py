@@ -17,6 +17,7 @@ response is ever evaluated as code. What is accepted and refused: docs/verifier.
 import atexit
 import enum
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -196,7 +197,15 @@ def _leave(shown: str, reference: str, got: str, hints: Hints) -> "Ruling | _Ope
         return Ruling(False, shown, Reason.guarded)
     if not slow_readable(reference) or not slow_readable(got):
         return Ruling(False, shown, Reason.unparsed)
-    return _Open(shown, reference, got, decimals(hints) or DECIMALS)
+    return _Open(shown, reference, got, _decimals(hints, reference))
+
+
+def _decimals(hints: Hints, reference: str) -> int:
+    """The decimals that the question asks for, where a decimal reference has a digit among them."""
+    asked = decimals(hints)
+    if asked is None or not re.fullmatch(r"-?\d{0,30}\.\d{1,30}", reference):
+        return DECIMALS
+    return asked if abs(float(reference)) >= 10**-asked else DECIMALS
 
 
 @lru_cache(maxsize=4_096)
