@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
-from stages import fallback_merge, resolve, sample
+from stages import resolve, sample
 from stages.lib.data import testbed
 from stages.lib.generation.adaptive import cost, sample_adaptively
 from stages.lib.generation.engine import Request, uniforms
 from stages.lib.generation.rollouts import Drawn, open_engine
 from stages.lib.records import Problem, Rollout, Verdict, read, write
+from stages.lib.rewriting.choosing import choose
 from stages.lib.run.errors import StageError
 from stages.lib.run.journal import Journal
 from stages.lib.run.params import Decoding, Waves, load
@@ -126,7 +127,7 @@ def test_the_stages_keep_with_the_same_distribution(checkout: Path, wave: int) -
         texts, verdicts = by_problem(rows), defaultdict(list)
         for verdict in judge(rows):
             verdicts[verdict.id].append(verdict)
-        chosen = [fallback_merge.choose(id_, found, [], found[0], seed=0) for id_, found in verdicts.items()]
+        chosen = [choose(id_, found, [], found[0], seed=0) for id_, found in verdicts.items()]
         kept = Counter(texts[row.id][row.index] if row.index is not None else "none" for row in chosen)
         counts.append([kept[text] for text in (*RIGHT, "none")])
         expected = [LAW[text] * 2 * (1 - Fraction(1, 16)) * 4000 for text in RIGHT] + [Fraction(4000, 16)]
