@@ -66,13 +66,15 @@ def test_top_share_by_hand() -> None:
     log_w = np.log(np.r_[np.ones(99), 101.0])
     assert importance.top_share(log_w) == pytest.approx(101 / 200)
     assert importance.top_share(np.zeros(1000)) == pytest.approx(0.01)
-    assert importance.top_share(np.log([3.0, 1.0])) == pytest.approx(0.75), "at least one weight"
+    assert importance.top_share(np.log([3.0, 1.0])) == pytest.approx(0.02 * 0.75), "1 % of two weights: 0.02 of one"
+    assert importance.top_share(np.log(np.r_[np.ones(149), 51.0])) == pytest.approx((51 + 0.5) / 200), "1.5 weights"
+    assert all(importance.top_share(np.zeros(n)) == pytest.approx(0.01) for n in (1, 59, 727)), "whatever their number"
 
 
 def test_nothing_overflows() -> None:
     log_w = np.array([800.0, 799.0, -900.0])
     assert importance.ess(log_w) == pytest.approx((1 + math.exp(-1)) ** 2 / (1 + math.exp(-2)))
-    assert importance.top_share(log_w) == pytest.approx(1 / (1 + math.exp(-1)))
+    assert importance.top_share(log_w, 1 / 3) == pytest.approx(1 / (1 + math.exp(-1)))
 
 
 @pytest.mark.parametrize("shape", [0.3, 0.6, 1.0])
@@ -85,7 +87,16 @@ def test_k_hat_is_the_pareto_tails_shape(shape: float) -> None:
 def test_k_hat_without_a_tail() -> None:
     assert math.isnan(importance.k_hat(np.zeros(100)))
     assert math.isnan(importance.k_hat(np.arange(10.0)))
+    few = np.random.default_rng(4).normal(size=99)
+    assert math.isnan(importance.k_hat(few)) and not math.isnan(importance.k_hat(np.r_[few, 0.0]))
     assert importance.k_hat(np.log(np.random.default_rng(3).uniform(size=5000))) < 0.1, "bounded weights"
+
+
+def test_k_hat_is_not_fitted_to_excesses_over_a_tie() -> None:
+    """1500 weights have a tail of 116: where only so many are not 1, its shape is that of excesses over the tie."""
+    above = np.random.default_rng(5).exponential(0.3, 1500) + 3e-4
+    assert not math.isnan(importance.k_hat(above))
+    assert math.isnan(importance.k_hat(np.r_[np.zeros(1384), above[:116]]))
 
 
 def test_k_threshold() -> None:

@@ -170,7 +170,7 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(project: Path, monkeypa
         [sys.executable, "-c", KILLED, "rewritten", "dft", "0"], env=environment, capture_output=True
     )
     assert killed.returncode == -signal.SIGKILL
-    [folder] = (project / ".scratch").iterdir()
+    [folder] = (project / ".scratch").glob("train-*/")
     assert sorted(path.name for path in folder.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
     (folder / "checkpoint-4" / "complete").unlink()  # as if the kill had come while it was written
     (folder / "checkpoint-4" / "optimizer.pt").write_bytes(b"torn")
@@ -269,8 +269,9 @@ def test_non_finite_gradient_stops_with_step_and_ids(
 ) -> None:
     calls = iter([1.0] * 5 + [float("nan")] * 99)
     monkeypatch.setitem(losses.WEIGHTS, "dft", lambda tokens, options: tokens.logp.exp() * next(calls))
+    monkeypatch.setattr(sys, "argv", ["train.py", "expert", "dft", "0"])
     with pytest.raises(SystemExit):
-        run(lambda: stage("expert", "dft", "0"))
+        run(train.main, resumable=True)
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert re.search(
         r"step [1-6]: loss nan, gradient norm nan: not finite; its batch: t-\d+, t-\d+, t-\d+, t-\d+$", line
