@@ -105,8 +105,8 @@ def rows_that_fit(rows: list[Example], data: str, longest: int, context: int | N
     most = min(longest, context or longest)
     fitting = [row for row in rows if len(row) <= most]
     if not fitting:
-        limit = "the policy's context window" if most < longest else "train.max_length"
-        raise StageError(f"data/train/{data}.jsonl: no row fits into {limit} of {most} tokens")
+        limit = "the context window of tokens:" if most < longest else "train.max_length"
+        raise StageError(f"data/train/{data}.jsonl: no row fits into {limit} {most}")
     return fitting
 
 

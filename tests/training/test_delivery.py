@@ -76,9 +76,9 @@ def test_rows_beyond_the_context_window_are_left_out_as_score_leaves_them_out() 
     examples = [Example(str(size), [1] * size, [2] * size) for size in (10, 40, 60)]
     assert train.rows_that_fit(examples, "expert", longest=100, context=None) == examples[:2]
     assert train.rows_that_fit(examples, "expert", longest=100, context=79) == examples[:1]
-    with pytest.raises(StageError, match="no row fits into the policy's context window of 19 tokens"):
+    with pytest.raises(StageError, match="no row fits into the context window of tokens: 19"):
         train.rows_that_fit(examples, "expert", longest=100, context=19)
-    with pytest.raises(StageError, match=r"expert\.jsonl: no row fits into train\.max_length of 19 tokens"):
+    with pytest.raises(StageError, match=r"expert\.jsonl: no row fits into train\.max_length 19"):
         train.rows_that_fit(examples, "expert", longest=19, context=79)
 
 
