@@ -31,7 +31,7 @@ class Unparsed(Exception):
 
 
 _WORK = threading.local()
-MAX_WORK = 30_000  # steps of one judgement; a step is some five microseconds of arithmetic
+MAX_WORK = 22_000  # steps of one judgement; a step is some five microseconds of arithmetic
 
 
 @contextmanager
