@@ -2,8 +2,8 @@
 
     python -m stages.plot_variance      # data/scores.parquet, data/training/*, reports/*.csv, ... -> reports/
 
-reports/figures/*.svg and *.png, reports/curves/*.csv (the data of each figure), reports/gap.md and gap.csv, and
-reports/index.html, which needs nothing beside it.
+reports/figures/*.svg and *.png, reports/curves/*.csv (the data of each figure), reports/gap.md and gap.csv,
+reports/index.html, which needs nothing beside it, and reports/problems.html, a browser of problems and responses.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,9 @@ from stages.lib.analysis.bootstrap import Draws
 from stages.lib.analysis.composition import composition, read_merged
 from stages.lib.analysis.evaluations import read_answers
 from stages.lib.analysis.frames import read_csv, write_csv
-from stages.lib.records import Merged
-from stages.lib.report import figures, formatting, page, sections
+from stages.lib.policy import load_tokenizer
+from stages.lib.records import Merged, evaluation_name
+from stages.lib.report import browser, figures, formatting, page, sections
 from stages.lib.report.control_sentences import LADDER
 from stages.lib.run.params import Grid, Params, root
 from stages.lib.run.stage import Stage, run
@@ -44,6 +45,7 @@ def main(stage: Stage) -> None:
     frames["training"] = some(frames["training"])
     draw(frames, folder / "figures", params)
     write_page(table, frames, folder, merged, params)
+    write_browser(data, folder, params)
     print(f"plot-variance: the page {folder / 'index.html'}")
 
 
@@ -119,6 +121,19 @@ def write_page(table: pd.DataFrame, frames: Frames, folder: Path, merged: dict[s
     parts |= sections.rewritten_data(data, merged, frames, params) | sections.gap(table, frames, params)
     parts |= sections.along_training(frames, params)
     formatting.write(folder / "index.html", page.page(parts, folder / "figures", params))
+
+
+def write_browser(data: Path, folder: Path, params: Params) -> None:
+    """reports/problems.html: the policies are the base and each arm's first seed."""
+    names = {BASE: BASE} | {arm.name: f"{arm.data}-{arm.loss}-{params.grid.seed[0]}" for arm in arms(params.grid)}
+    first = params.evaluate.temperatures[0]
+    files = {arm: data / "evaluations" / f"{evaluation_name(name, first)}.jsonl" for arm, name in names.items()}
+    entries: list[browser.Entry] = []
+    if most := params.report.browse:
+        pieces = browser.pieces_of(load_tokenizer(params.policy))
+        entries += browser.training_entries(data, params.resolve.guides[0], pieces, most)
+        entries += browser.benchmark_entries(data, files, most)
+    formatting.write(folder / "problems.html", browser.page(entries))
 
 
 if __name__ == "__main__":

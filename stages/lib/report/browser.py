@@ -14,6 +14,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
+from tokenizers.decoders import DecodeStream
+from transformers import PreTrainedTokenizerBase
 
 from stages.lib.records import Evaluation, Merged, TrainingRow, Verdict, read, read_problems
 from stages.lib.scoring.token_scores import groups
@@ -52,6 +54,18 @@ def page(entries: Iterable[Entry]) -> str:
     text = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")  # closes no tag
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("browser.html").render(entries=Markup(text))
+
+
+def pieces_of(tokenizer: PreTrainedTokenizerBase) -> Pieces:
+    """The text of each token id; characters of several tokens stand with their last one."""
+
+    def pieces(ids: list[int]) -> list[str]:
+        if not tokenizer.is_fast:
+            return [str(tokenizer.decode([token])) for token in ids]
+        stream = DecodeStream(skip_special_tokens=False)
+        return [stream.step(tokenizer.backend_tokenizer, token) or "" for token in ids]
+
+    return pieces
 
 
 def training_entries(data: Path, guide: str, pieces: Pieces, most: int) -> Iterator[Entry]:

@@ -293,6 +293,7 @@ class Report(Strict):
     clip_high: Annotated[float, Field(ge=1.0, le=1e6)]
     bins: Annotated[int, Field(ge=1)]
     examples: Annotated[int, Field(ge=0)]
+    browse: Annotated[int, Field(ge=0)]
     in_distribution: list[str]
 
 
