@@ -29,7 +29,7 @@ from pyarrow import parquet
 
 from stages.lib import records
 from stages.lib.data import sources
-from stages.lib.data.readers import sliced
+from stages.lib.data.readers import sliced, split_of
 from stages.lib.records import Evaluation, Merged, Problem, RecordError, Rollout, TrainingRow, Verdict
 from stages.lib.run import params
 from stages.lib.verifier.verify import Reason, Ruling, verify
@@ -204,7 +204,7 @@ def check_mappings(given: tuple[bytes, dict], folder: Path) -> None:
     with suppress(params.ParamsError, sources.SourceError):
         source = params.from_dict(sources.Source, {"path": str(path), **entry})
         for need_solution in (False, True):
-            low, high = sliced(source.split)[1:]
+            low, high = sliced(split_of(source))[1:]
             for problem in sources.load(source, need_solution=need_solution).problems:
                 assert problem.problem.strip() and problem.answer.strip() and (problem.solution or not need_solution)
                 assert low <= int(problem.id.rpartition("-")[2]) < (high or 10**9)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 DECODING = Decoding(n=1, temperature=1.0, top_p=1.0, max_new_tokens=40, seed=0)
 PARENT = """
 import sys
-from stages.lib.run.stage import run
+from stages.lib.run.exits import one_line_errors
 from stages.lib.generation.processes import ParallelEngine
 from stages.lib.generation.hf import TransformersEngine
 from stages.lib.run.params import load
@@ -39,7 +39,7 @@ def main():
     sys.stdin.read()
 
 if __name__ == "__main__":
-    run(main)
+    one_line_errors(main)
 """
 
 

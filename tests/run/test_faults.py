@@ -133,7 +133,8 @@ def anyones(checkout: Path) -> Iterator[Path]:
 def prepare_as_nobody(folder: Path) -> str:
     """The line that prepare ends with, run by a user whom permissions bind; the interpreter may be root's alone."""
     script = (
-        "import os; from stages import prepare; from stages.lib.run.stage import run\n"
+        "import os; from stages import prepare; from stages.lib.run.stage import open_stage, run\n"
+        "open_stage('prepare', [])\n"  # imports what is imported at first use
         "if os.geteuid() == 0: os.setresuid(65534, 65534, 65534)\n"
         "run(prepare.main)"
     )

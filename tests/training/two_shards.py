@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
 from stages import train
+from stages.lib.run.stage import run
 from stages.lib.training.probe import ProbeCallback
 from stages.lib.training.trainer import Finetuner
 
@@ -43,6 +44,6 @@ sys.argv = sys.argv[:4]
 AcceleratorState.__init__ = init  # type: ignore[method-assign]
 ProbeCallback.on_step_end = on_step_end  # type: ignore[method-assign]
 Finetuner.place_model_on_device = False
-train.main()
+run(train.main, resumable=True)
 if dist.is_initialized():
     dist.destroy_process_group()
