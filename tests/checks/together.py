@@ -128,7 +128,8 @@ def worktrees(root: Path, expected: Expected) -> None:
 
 def temp(root: Path, expected: Expected) -> None:
     """`dvc exp run --temp` beside `dvc repro` in the checkout."""
-    ends = both(("dvc exp run --temp -S sample.seed=1 sample", root), ("dvc repro sample", root))
+    wait = "dvc --wait-for-lock"  # begun in one second they would meet DVC's lock of the checkout
+    ends = both((f"{wait} exp run --temp -S sample.seed=1 sample", root), (f"{wait} repro sample", root))
     check([status for status, _ in ends] == [0, 0], f"--temp: {ends}")
     check(samples(root) == expected[0], "--temp: other bytes in the checkout")
     check(experiments(root) == {1: expected[1]}, f"--temp: recorded {experiments(root)}, expected {expected}")
